@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xensr.h - save and restore of Xen domains.
+ *
+ * One call is one operation: it blocks until the domain has been written to, or rebuilt from,
+ * a file descriptor, and leaves nothing behind. There is no global state; two threads may run
+ * two operations at once as long as each has its own xc_interface.
+ *
+ * Every function returns 0 on success and -1 on failure. On failure the error object says
+ * what went wrong and where, and errno is its errnum.
+ *
+ * Parameter structures begin with `size`, which the caller sets to sizeof(the structure) it
+ * was compiled with (the XENSR_*_INIT macros do). A newer library treats the members an older
+ * caller does not have as zero; an older library refuses a non-zero member it does not know.
+ */
+#ifndef XENSR_H
+#define XENSR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct xc_interface_core; /* xc_interface of xenctrl.h */
+struct precopy_stats;     /* xenguest.h */
+
+/* The library's version as text, for example "0.1.0". Never NULL. */
+const char *xensr_version(void);
+
+/* ---- errors ---------------------------------------------------------------------------- */
+
+#define XENSR_NO_RECORD UINT32_MAX
+#define XENSR_NO_OFFSET UINT64_MAX
+
+/*
+ * The first thing that went wrong. `text` stands alone: it already names the record and the
+ * offset where there are any.
+ */
+struct xensr_error {
+	int errnum;           /* errno value, never 0 after a failure */
+	uint32_t record_type; /* record being read or written, or XENSR_NO_RECORD */
+	uint64_t offset;      /* octet of the domain stream where that record (or the
+	                         failing header) starts, or XENSR_NO_OFFSET */
+	char text[512];       /* NUL-terminated, one line */
+};
+
+/* ---- reports --------------------------------------------------------------------------- */
+
+/* Levels have the numbers of xentoollog.h. */
+enum xensr_level {
+	XENSR_LOG_DEBUG = 1,
+	XENSR_LOG_VERBOSE = 2,
+	XENSR_LOG_DETAIL = 3,
+	XENSR_LOG_PROGRESS = 4,
+	XENSR_LOG_INFO = 5,
+	XENSR_LOG_NOTICE = 6,
+	XENSR_LOG_WARN = 7,
+	XENSR_LOG_ERROR = 8,
+};
+
+struct xensr_reports {
+	/* One line of text without newline. errnum is an errno value or -1. May be NULL. */
+	void (*log)(void *data, enum xensr_level level, int errnum, const char *text);
+	/*
+	 * done of total units (pages that exist, not address space) of `what`; done never
+	 * falls within one `what`, and the first call for a `what` has done == 0. May be NULL.
+	 */
+	void (*progress)(void *data, const char *what, uint64_t done, uint64_t total);
+	void *data;
+};
+
+/* Numbers of xc_stream_type_t. */
+enum xensr_stream_type {
+	XENSR_STREAM_PLAIN = 0,
+	XENSR_STREAM_REMUS = 1,
+	XENSR_STREAM_COLO = 2,
+};
+
+/* ---- save ------------------------------------------------------------------------------ */
+
+/*
+ * What the toolstack does for a save. Signatures and answers are those of struct
+ * save_callbacks in xenguest.h; a NULL entry is a callback the toolstack does not offer.
+ */
+struct xensr_save_callbacks {
+	int (*suspend)(void *data); /* mandatory; 0 = FAILED, else the domain is suspended */
+	int (*precopy_policy)(struct precopy_stats stats, void *data);
+	int (*postcopy)(void *data);
+	int (*checkpoint)(void *data);
+	int (*wait_checkpoint)(void *data);
+	int (*switch_qemu_logdirty)(uint32_t domid, unsigned enable, void *data);
+	void *data;
+};
+
+struct xensr_save_params {
+	size_t size;
+	struct xc_interface_core *xch; /* open handle; stays the caller's */
+	uint32_t domid;
+	int io_fd; /* blocking or not; stays open */
+	enum xensr_stream_type stream_type;
+	bool live;   /* let the guest run while its memory is sent */
+	bool verify; /* send all memory once more to be compared */
+	int recv_fd; /* COLO's back channel, else -1 */
+	struct xensr_save_callbacks callbacks;
+	struct xensr_reports reports;
+};
+#define XENSR_SAVE_PARAMS_INIT                                                       \
+	{                                                                            \
+		.size = sizeof(struct xensr_save_params), .io_fd = -1, .recv_fd = -1 \
+	}
+
+/*
+ * Save domain `domid` to `io_fd`, domain stream version 3. On success the domain is suspended
+ * (the toolstack destroys or resumes it). On failure it can be resumed: log-dirty is off, no
+ * mapping of it is left, nothing of it was modified.
+ *
+ * This version saves x86 HVM and PVH domains, plain and non-live; anything else fails with
+ * ENOTSUP before the domain is touched.
+ *
+ * err may be NULL. Returns 0, or -1 with errno.
+ */
+int xensr_save(const struct xensr_save_params *params, struct xensr_error *err);
+
+/* ---- restore --------------------------------------------------------------------------- */
+
+/* What static_data_done is told; the numbers of xenguest.h. */
+#define XENSR_MISSING_CPUID (1u << 0)
+#define XENSR_MISSING_MSR   (1u << 1)
+
+/* As struct restore_callbacks in xenguest.h; a NULL entry is a callback that is not offered. */
+struct xensr_restore_callbacks {
+	/* Static data is complete; `missing` is XENSR_MISSING_*. 0 = go on. */
+	int (*static_data_done)(unsigned missing, void *data);
+	int (*suspend)(void *data);
+	int (*postcopy)(void *data);
+	int (*checkpoint)(void *data);
+	int (*wait_checkpoint)(void *data);
+	void (*restore_results)(uint64_t store_gfn, uint64_t console_gfn, void *data);
+	void *data;
+};
+
+struct xensr_restore_params {
+	size_t size;
+	struct xc_interface_core *xch; /* open handle; stays the caller's */
+	uint32_t domid;                /* created, empty, paused */
+	int io_fd;                     /* positioned at the image header; stays open */
+	enum xensr_stream_type stream_type;
+	uint32_t store_domid, console_domid;   /* backends */
+	uint32_t store_evtchn, console_evtchn; /* the guest's ends */
+	int send_back_fd;                      /* COLO's back channel, else -1 */
+	struct xensr_restore_callbacks callbacks;
+	struct xensr_reports reports;
+};
+#define XENSR_RESTORE_PARAMS_INIT                                                            \
+	{                                                                                    \
+		.size = sizeof(struct xensr_restore_params), .io_fd = -1, .send_back_fd = -1 \
+	}
+
+struct xensr_restore_results {
+	uint64_t store_gfn;   /* 0 if the stream named none */
+	uint64_t console_gfn; /* 0 if the stream named none */
+};
+
+/*
+ * Rebuild domain `domid` from the domain stream on `io_fd`. Reads exactly up to the end of the
+ * END record. On success the domain is complete and still paused. On failure it is half built
+ * and for the toolstack to destroy.
+ *
+ * results and err may be NULL. Returns 0, or -1 with errno.
+ */
+int xensr_restore(const struct xensr_restore_params *params, struct xensr_restore_results *results,
+		  struct xensr_error *err);
+
+/* ---- verify ---------------------------------------------------------------------------- */
+
+struct xensr_verify_params {
+	size_t size;
+	int io_fd; /* positioned at the image header; stays open */
+	struct xensr_reports reports;
+};
+#define XENSR_VERIFY_PARAMS_INIT                                        \
+	{                                                               \
+		.size = sizeof(struct xensr_verify_params), .io_fd = -1 \
+	}
+
+struct xensr_verify_results {
+	uint32_t version;    /* of the stream: 2 or 3 */
+	uint32_t guest_type; /* 1 = x86 PV, 2 = x86 HVM */
+	uint32_t xen_major, xen_minor;
+	uint64_t records;      /* END included */
+	uint64_t page_entries; /* entries of all PAGE_DATA records */
+	uint64_t pages;        /* those that carry data */
+	uint64_t octets;       /* from the image header to the end of END */
+};
+
+/*
+ * Read a plain domain stream from `io_fd` and check everything a restore would check before it
+ * touches a domain. Needs no hypervisor. Reads exactly up to the end of END.
+ *
+ * results and err may be NULL; results are valid as far as the stream was read, also on
+ * failure. Returns 0, or -1 with errno (EBADMSG: the stream breaks the format; ENODATA: it
+ * ends too early; ENOTSUP: not for this version).
+ */
+int xensr_verify(const struct xensr_verify_params *params, struct xensr_verify_results *results,
+		 struct xensr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* XENSR_H */

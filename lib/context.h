@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What every operation on a domain stream carries: the error, the reports, the stream's file
+ * descriptor with its position, and which record is being worked on. Save, restore and verify
+ * embed one in contexts of their own. Nothing here knows a hypervisor.
+ */
+#ifndef XENSR_LIB_CONTEXT_H
+#define XENSR_LIB_CONTEXT_H
+
+#include "error.h"
+
+struct xensr_ctx {
+	struct xensr_error err;
+	struct xensr_reports reports;
+
+	int io_fd;
+	uint64_t offset; /* octets read or written so far, from the image header on */
+
+	/* The record (or header) at work, for error texts. */
+	const char *what;     /* "PAGE_DATA record", "image header"; NULL = none */
+	uint32_t record_type; /* or XENSR_NO_RECORD */
+	uint64_t record_offset;
+
+	/* Progress of one `what`; see ctx_progress(). */
+	uint64_t progress_shown;
+};
+
+/* io_fd and reports stay the caller's. */
+void ctx_init(struct xensr_ctx *ctx, int io_fd, const struct xensr_reports *reports);
+
+/* From now on errors concern this part of the stream, which starts at offset. */
+void ctx_enter(struct xensr_ctx *ctx, const char *what, uint32_t record_type, uint64_t offset);
+
+/* From now on errors concern no part of the stream. */
+void ctx_leave(struct xensr_ctx *ctx);
+
+/*
+ * Record a failure, prefixed with the record at work and its offset. Always returns -1, so
+ * that `return ctx_fail(...)` reads well. errnum is an errno value.
+ */
+int ctx_fail(struct xensr_ctx *ctx, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The same, with ": " and strerror(errnum) after the text: for failed calls. */
+int ctx_fail_errno(struct xensr_ctx *ctx, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+void ctx_log(struct xensr_ctx *ctx, enum xensr_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * done of total pages. Reports at the first call of a `what` (done == 0) and whenever another
+ * hundredth is complete, so the caller may call it per batch.
+ */
+void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64_t total);
+
+/*
+ * End of an operation that returned rc: on failure log the error, copy it to *out (which may
+ * be NULL) and set errno. Returns rc.
+ */
+int ctx_finish(struct xensr_ctx *ctx, int rc, struct xensr_error *out);
+
+#endif

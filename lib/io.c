@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdint.h>
+#include <unistd.h>
+
+/* Linux moves at most IOV_MAX vectors a call; POSIX only promises 16. */
+#define VECTORS_PER_CALL 1024
+
+/* Drop `moved` octets from the front of the vectors; empty vectors go too. */
+static void vectors_advance(struct iovec **iov, size_t *n, size_t moved)
+{
+	while (*n && moved >= (*iov)->iov_len) {
+		moved -= (*iov)->iov_len;
+		(*iov)++;
+		(*n)--;
+	}
+	if (moved) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + moved;
+		(*iov)->iov_len -= moved;
+	}
+}
+
+static uint64_t vectors_left(const struct iovec *iov, size_t n)
+{
+	uint64_t left = 0;
+
+	while (n--)
+		left += iov++->iov_len;
+	return left;
+}
+
+/* After a call failed with errnum: 0 = try again, -1 = it is an error. Waits if need be. */
+static int retry_after(struct xensr_ctx *ctx, int errnum, short events)
+{
+	struct pollfd pfd = {.fd = ctx->io_fd, .events = events};
+
+	if (errnum == EINTR)
+		return 0;
+	if (errnum != EAGAIN && errnum != EWOULDBLOCK)
+		return -1;
+	/* Whatever poll says, the next read or write tells more. */
+	return poll(&pfd, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
+{
+	vectors_advance(&iov, &n, 0);
+	while (n) {
+		int batch = n < VECTORS_PER_CALL ? (int)n : VECTORS_PER_CALL;
+		ssize_t got = readv(ctx->io_fd, iov, batch);
+
+		if (got == 0)
+			return ctx_fail(ctx, ENODATA,
+					"the stream ends early, at offset %" PRIu64 ": %" PRIu64
+					" more octets expected",
+					ctx->offset, vectors_left(iov, n));
+		if (got < 0) {
+			int errnum = errno;
+
+			if (retry_after(ctx, errnum, POLLIN))
+				return ctx_fail_errno(ctx, errnum,
+						      "cannot read the stream at offset %" PRIu64,
+						      ctx->offset);
+			continue;
+		}
+		ctx->offset += (uint64_t)got;
+		vectors_advance(&iov, &n, (size_t)got);
+	}
+	return 0;
+}
+
+int io_read(struct xensr_ctx *ctx, void *buf, size_t len)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+	return io_readv(ctx, &iov, 1);
+}
+
+int io_skip(struct xensr_ctx *ctx, uint64_t len)
+{
+	uint8_t waste[16384];
+
+	while (len) {
+		size_t now = len < sizeof(waste) ? (size_t)len : sizeof(waste);
+
+		if (io_read(ctx, waste, now))
+			return -1;
+		len -= now;
+	}
+	return 0;
+}
+
+int io_writev(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
+{
+	vectors_advance(&iov, &n, 0);
+	while (n) {
+		int batch = n < VECTORS_PER_CALL ? (int)n : VECTORS_PER_CALL;
+		ssize_t put = writev(ctx->io_fd, iov, batch);
+
+		if (put < 0) {
+			int errnum = errno;
+
+			if (retry_after(ctx, errnum, POLLOUT))
+				return ctx_fail_errno(ctx, errnum,
+						      "cannot write the stream at offset %" PRIu64,
+						      ctx->offset);
+			continue;
+		}
+		if (put == 0)
+			return ctx_fail(ctx, EIO,
+					"cannot write the stream at offset %" PRIu64
+					": nothing is accepted",
+					ctx->offset);
+		ctx->offset += (uint64_t)put;
+		vectors_advance(&iov, &n, (size_t)put);
+	}
+	return 0;
+}

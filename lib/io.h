@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Exact reads and writes on the stream's file descriptor.
+ *
+ * All of it or an error: short counts, EINTR and EAGAIN (a descriptor the caller left
+ * non-blocking) are handled here, and ctx->offset always equals the octets really moved.
+ * End of file is an error with errno ENODATA that names the offset and what is missing.
+ */
+#ifndef XENSR_LIB_IO_H
+#define XENSR_LIB_IO_H
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "context.h"
+
+/* Read exactly len octets. Returns 0, or -1 with the error set. */
+int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
+
+/* Fill n vectors. Consumes (modifies) iov. Returns 0, or -1 with the error set. */
+int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n) MUST_CHECK;
+
+/* Read and drop len octets. */
+int io_skip(struct xensr_ctx *ctx, uint64_t len) MUST_CHECK;
+
+/* Write n vectors whole. Consumes (modifies) iov. Returns 0, or -1 with the error set. */
+int io_writev(struct xensr_ctx *ctx, struct iovec *iov, size_t n) MUST_CHECK;
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pages.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "io.h"
+#include "record.h"
+
+static int check_entry(struct xensr_ctx *ctx, uint32_t guest_type, uint64_t entry)
+{
+	enum page_type type = page_entry_type(entry);
+	uint64_t pfn = page_entry_pfn(entry);
+
+	if (!page_type_known(type))
+		return ctx_fail(ctx, EBADMSG, "type %#x of pfn %#" PRIx64 " is unknown", type, pfn);
+	if (guest_type == GUEST_X86_HVM && page_type_is_table(type))
+		return ctx_fail(ctx, EBADMSG,
+				"type %#x of pfn %#" PRIx64 " is a page table, which an x86 HVM "
+				"guest has not",
+				type, pfn);
+	if (pfn >= PFN_LIMIT_X86)
+		return ctx_fail(ctx, EBADMSG, "pfn %#" PRIx64 " is beyond what x86 can address",
+				pfn);
+	return 0;
+}
+
+int pages_check_entries(struct xensr_ctx *ctx, uint32_t guest_type, const uint64_t *entries,
+			uint32_t count, uint32_t *data_pages)
+{
+	*data_pages = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (check_entry(ctx, guest_type, entries[i]))
+			return -1;
+		*data_pages += page_type_has_data(page_entry_type(entries[i]));
+	}
+	return 0;
+}
+
+int pages_write(struct xensr_ctx *ctx, uint64_t *entries, uint32_t count, struct iovec *iov,
+		size_t n)
+{
+	struct {
+		struct wire_record_header record;
+		struct wire_page_data pages;
+	} head = {
+		.record.type = REC_PAGE_DATA,
+		.pages.count = count,
+	};
+	static_assert(sizeof(head) == 16, "no hole between the headers");
+	size_t length = sizeof(head.pages) + count * sizeof(*entries);
+
+	ctx_enter(ctx, record_title(REC_PAGE_DATA), REC_PAGE_DATA, ctx->offset);
+	if (count == 0 || count > PAGES_BATCH)
+		return ctx_fail(ctx, EINVAL, "%u entries, 1 to %u make a record", count,
+				PAGES_BATCH);
+	for (size_t i = PAGES_IOV_FIRST; i < n; i++)
+		length += iov[i].iov_len;
+	head.record.length = (uint32_t)length;
+	iov[0].iov_base = &head;
+	iov[0].iov_len = sizeof(head);
+	iov[1].iov_base = entries;
+	iov[1].iov_len = count * sizeof(*entries);
+	if (io_writev(ctx, iov, n))
+		return -1;
+	ctx_leave(ctx);
+	return 0;
+}

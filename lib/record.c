@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "record.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io.h"
+#include "pages.h"
+
+#define PV   (1u << GUEST_X86_PV)
+#define HVM  (1u << GUEST_X86_HVM)
+#define BOTH (PV | HVM)
+
+#define NEED(type) (1u << (type))
+
+/* A vcpu header and its blob. The limits of the blobs are those of Xen's structures. */
+#define VCPU(octets) ((uint32_t)sizeof(struct wire_x86_pv_vcpu) + (octets))
+
+/*
+ * The format in one table (spec 1). Upper limits that the format does not fix are generous
+ * multiples of what Xen's structures can hold and keep a damaged length from being believed.
+ */
+static const struct record_rule rules[REC_TYPES] = {
+	[REC_END] = {"END", 0, 0, PHASE_MEMORY, BOTH, .needs = NEED(REC_PAGE_DATA)},
+	[REC_PAGE_DATA] = {"PAGE_DATA", sizeof(struct wire_page_data) + 8, RECORD_LENGTH_MAX,
+			   PHASE_MEMORY, BOTH},
+	[REC_X86_PV_INFO] = {"X86_PV_INFO", 8, 8, PHASE_STATIC, PV, .once = true},
+	[REC_X86_PV_P2M_FRAMES] = {"X86_PV_P2M_FRAMES", 16, RECORD_LENGTH_MAX, PHASE_MEMORY, PV,
+				   .needs = NEED(REC_X86_PV_INFO)},
+	[REC_X86_PV_VCPU_BASIC] = {"X86_PV_VCPU_BASIC", VCPU(1), VCPU(0x1430), PHASE_MEMORY, PV,
+				   .needs = NEED(REC_PAGE_DATA)},
+	[REC_X86_PV_VCPU_EXTENDED] = {"X86_PV_VCPU_EXTENDED", VCPU(1), VCPU(128), PHASE_MEMORY, PV,
+				      .needs = NEED(REC_PAGE_DATA), .may_be_empty = true},
+	[REC_X86_PV_VCPU_XSAVE] = {"X86_PV_VCPU_XSAVE", VCPU(16), VCPU(1u << 20), PHASE_MEMORY, PV,
+				   .needs = NEED(REC_PAGE_DATA), .may_be_empty = true},
+	[REC_SHARED_INFO] = {"SHARED_INFO", PAGE_OCTETS, PAGE_OCTETS, PHASE_MEMORY, PV,
+			     .needs = NEED(REC_PAGE_DATA), .once = true},
+	[REC_X86_TSC_INFO] = {"X86_TSC_INFO", 24, 24, PHASE_MEMORY, BOTH, .once = true},
+	[REC_HVM_CONTEXT] = {"HVM_CONTEXT", 8, 32u << 20, PHASE_MEMORY, HVM, .once = true},
+	[REC_HVM_PARAMS] = {"HVM_PARAMS", 8 + 16, 8 + 16 * 1024, PHASE_MEMORY, HVM, .once = true,
+			    .may_be_empty = true},
+	[REC_TOOLSTACK] = {"TOOLSTACK", 0, RECORD_LENGTH_MAX, 0, BOTH},
+	[REC_X86_PV_VCPU_MSRS] = {"X86_PV_VCPU_MSRS", VCPU(16), VCPU(16 * 4096), PHASE_MEMORY, PV,
+				  .needs = NEED(REC_PAGE_DATA), .may_be_empty = true},
+	[REC_VERIFY] = {"VERIFY", 0, 0, PHASE_MEMORY, BOTH, .needs = NEED(REC_PAGE_DATA),
+			.once = true},
+	[REC_CHECKPOINT] = {"CHECKPOINT", 0, 0, PHASE_MEMORY, BOTH, .needs = NEED(REC_PAGE_DATA)},
+	[REC_CHECKPOINT_DIRTY_PFN_LIST] = {"CHECKPOINT_DIRTY_PFN_LIST", 0, RECORD_LENGTH_MAX, 0,
+					   BOTH},
+	[REC_STATIC_DATA_END] = {"STATIC_DATA_END", 0, 0, PHASE_STATIC, BOTH, .v3_only = true,
+				 .once = true},
+	[REC_X86_CPUID_POLICY] = {"X86_CPUID_POLICY", 24, 24 * 16384, PHASE_STATIC, BOTH,
+				  .v3_only = true, .once = true},
+	[REC_X86_MSR_POLICY] = {"X86_MSR_POLICY", 16, 16 * 16384, PHASE_STATIC, BOTH,
+				.v3_only = true, .once = true},
+};
+
+static const char *const titles[REC_TYPES] = {
+	[REC_END] = "END record",
+	[REC_PAGE_DATA] = "PAGE_DATA record",
+	[REC_X86_PV_INFO] = "X86_PV_INFO record",
+	[REC_X86_PV_P2M_FRAMES] = "X86_PV_P2M_FRAMES record",
+	[REC_X86_PV_VCPU_BASIC] = "X86_PV_VCPU_BASIC record",
+	[REC_X86_PV_VCPU_EXTENDED] = "X86_PV_VCPU_EXTENDED record",
+	[REC_X86_PV_VCPU_XSAVE] = "X86_PV_VCPU_XSAVE record",
+	[REC_SHARED_INFO] = "SHARED_INFO record",
+	[REC_X86_TSC_INFO] = "X86_TSC_INFO record",
+	[REC_HVM_CONTEXT] = "HVM_CONTEXT record",
+	[REC_HVM_PARAMS] = "HVM_PARAMS record",
+	[REC_TOOLSTACK] = "TOOLSTACK record",
+	[REC_X86_PV_VCPU_MSRS] = "X86_PV_VCPU_MSRS record",
+	[REC_VERIFY] = "VERIFY record",
+	[REC_CHECKPOINT] = "CHECKPOINT record",
+	[REC_CHECKPOINT_DIRTY_PFN_LIST] = "CHECKPOINT_DIRTY_PFN_LIST record",
+	[REC_STATIC_DATA_END] = "STATIC_DATA_END record",
+	[REC_X86_CPUID_POLICY] = "X86_CPUID_POLICY record",
+	[REC_X86_MSR_POLICY] = "X86_MSR_POLICY record",
+};
+
+const struct record_rule *record_rule(uint32_t type)
+{
+	return type < REC_TYPES && rules[type].name ? &rules[type] : NULL;
+}
+
+const char *record_title(uint32_t type)
+{
+	if (type < REC_TYPES && titles[type])
+		return titles[type];
+	return type & RECORD_OPTIONAL ? "optional record" : "unknown record";
+}
+
+/* Octets of padding after a body of this length. */
+static uint32_t padding_after(uint32_t length)
+{
+	return -length & (RECORD_ALIGN - 1);
+}
+
+/* ---- reading --------------------------------------------------------------------------- */
+
+void reader_init(struct reader *reader, struct xensr_ctx *ctx, bool checkpointed)
+{
+	*reader = (struct reader){.ctx = ctx, .checkpointed = checkpointed};
+}
+
+void reader_release(struct reader *reader)
+{
+	free(reader->buffer);
+	reader->buffer = NULL;
+	reader->buffer_size = 0;
+}
+
+static int read_image_header(struct reader *reader)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+	struct wire_image_header image;
+
+	ctx_enter(ctx, "image header", XENSR_NO_RECORD, ctx->offset);
+	if (io_read(ctx, &image, sizeof(image)))
+		return -1;
+	image.id = be32toh(image.id);
+	image.version = be32toh(image.version);
+	image.options = be16toh(image.options);
+
+	if (image.marker != IMAGE_MARKER)
+		return ctx_fail(ctx, EBADMSG,
+				"no marker: this is not a domain stream of Xen 4.6 or later (an "
+				"older image must be converted first)");
+	if (image.id != IMAGE_ID)
+		return ctx_fail(ctx, EBADMSG, "id is %#x, not %#x (\"XENF\")", image.id, IMAGE_ID);
+	if (image.version < IMAGE_VERSION_LEAST || image.version > IMAGE_VERSION)
+		return ctx_fail(ctx, EBADMSG, "version %u is unknown, %u to %u are known",
+				image.version, IMAGE_VERSION_LEAST, IMAGE_VERSION);
+	if (image.options & IMAGE_OPTION_BIG_ENDIAN)
+		return ctx_fail(ctx, EBADMSG, "the body is big-endian; x86 reads little-endian");
+	reader->headers.version = image.version;
+	return 0;
+}
+
+int read_headers(struct reader *reader)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+	struct wire_domain_header domain;
+
+	if (read_image_header(reader))
+		return -1;
+
+	ctx_enter(ctx, "domain header", XENSR_NO_RECORD, ctx->offset);
+	if (io_read(ctx, &domain, sizeof(domain)))
+		return -1;
+	if (domain.type != GUEST_X86_PV && domain.type != GUEST_X86_HVM)
+		return ctx_fail(ctx, EBADMSG, "guest type %#x is unknown", domain.type);
+	if (domain.page_shift != PAGE_SHIFT_X86)
+		return ctx_fail(ctx, EBADMSG, "page shift is %u, must be %u", domain.page_shift,
+				PAGE_SHIFT_X86);
+	reader->headers.guest_type = domain.type;
+	reader->headers.xen_major = domain.xen_major;
+	reader->headers.xen_minor = domain.xen_minor;
+	phase_start(&reader->phase, &reader->headers, reader->checkpointed);
+	ctx_leave(ctx);
+	return 0;
+}
+
+/*
+ * Read `length` octets of body to buffer[have…]. The buffer grows no faster than octets
+ * arrive, so a length alone never makes us allocate.
+ */
+static int read_body(struct reader *reader, size_t have, size_t length)
+{
+	const size_t first = 65536;
+	size_t end = have + length;
+
+	while (have < end) {
+		size_t now = end - have;
+
+		if (reader->buffer_size < end && now > (have > first ? have : first))
+			now = have > first ? have : first;
+		if (reader->buffer_size < have + now) {
+			uint8_t *bigger = realloc(reader->buffer, have + now);
+
+			if (!bigger)
+				return ctx_fail_errno(reader->ctx, ENOMEM,
+						      "no %zu octets for the body", have + now);
+			reader->buffer = bigger;
+			reader->buffer_size = have + now;
+		}
+		if (io_read(reader->ctx, reader->buffer + have, now))
+			return -1;
+		have += now;
+	}
+	return 0;
+}
+
+/* The count and entries of a PAGE_DATA record; its pages stay on the descriptor. */
+static int read_page_entries(struct reader *reader, struct record *rec)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+	struct wire_page_data head;
+	uint64_t room = (rec->length - sizeof(head)) / sizeof(uint64_t);
+	uint64_t expect;
+
+	if (io_read(ctx, &head, sizeof(head)))
+		return -1;
+	if (head.count == 0)
+		return ctx_fail(ctx, EBADMSG, "has no entries");
+	if (head.count > room)
+		return ctx_fail(ctx, EBADMSG,
+				"claims %u entries, but its %u octets have room for %" PRIu64,
+				head.count, rec->length, room);
+	if (read_body(reader, 0, (size_t)head.count * sizeof(uint64_t)))
+		return -1;
+
+	rec->entries = (const uint64_t *)(const void *)reader->buffer;
+	rec->count = head.count;
+	if (pages_check_entries(ctx, reader->headers.guest_type, rec->entries, rec->count,
+				&rec->data_pages))
+		return -1;
+	expect = sizeof(head) + (uint64_t)rec->count * sizeof(uint64_t) +
+		 (uint64_t)rec->data_pages * PAGE_OCTETS;
+	if (expect != rec->length)
+		return ctx_fail(ctx, EBADMSG,
+				"is %u octets long, but %u entries with %u pages make %" PRIu64,
+				rec->length, rec->count, rec->data_pages, expect);
+	reader->pages_left = rec->data_pages;
+	return 0;
+}
+
+static int read_record_header(struct reader *reader, struct wire_record_header *header)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+
+	if (reader->have_ahead) {
+		*header = reader->ahead;
+		reader->have_ahead = false;
+	} else {
+		ctx_enter(ctx, "record header", XENSR_NO_RECORD, ctx->offset);
+		if (io_read(ctx, header, sizeof(*header)))
+			return -1;
+	}
+	ctx_enter(ctx, record_title(header->type), header->type, ctx->offset - sizeof(*header));
+	if (header->length > RECORD_LENGTH_MAX)
+		return ctx_fail(ctx, EBADMSG,
+				"type %#x: length %u is over the format's limit of %u",
+				header->type, header->length, RECORD_LENGTH_MAX);
+	return 0;
+}
+
+/* Framing of a record of a known type, before anything of its body is read. */
+static int check_length(struct xensr_ctx *ctx, const struct record_rule *rule, uint32_t length)
+{
+	if (length < rule->least && !rule->may_be_empty)
+		return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed", length,
+				rule->least);
+	if (length > rule->most)
+		return ctx_fail(ctx, EBADMSG, "is %u octets long, at most %u allowed", length,
+				rule->most);
+	return 0;
+}
+
+/* The rest of a record of a known type whose header was good. */
+static int read_known(struct reader *reader, struct record *rec)
+{
+	const struct record_rule *rule = record_rule(rec->type);
+
+	if (check_length(reader->ctx, rule, rec->length) ||
+	    phase_accept(reader->ctx, &reader->phase, rec->type, rec->length,
+			 &rec->static_data_inferred))
+		return -1;
+	if (rec->type == REC_PAGE_DATA)
+		return read_page_entries(reader, rec);
+	if (read_body(reader, 0, (size_t)rec->length + padding_after(rec->length)))
+		return -1;
+	rec->body = reader->buffer;
+	return record_check_body(reader->ctx, rec);
+}
+
+int read_record(struct reader *reader, struct record *rec)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+
+	if (reader->pages_left)
+		return ctx_fail(ctx, EINVAL, "%u of its pages were not taken", reader->pages_left);
+
+	for (;;) {
+		struct wire_record_header header;
+
+		if (read_record_header(reader, &header))
+			return -1;
+		*rec = (struct record){.type = header.type, .length = header.length};
+		if (record_rule(header.type))
+			return read_known(reader, rec);
+		if (!(header.type & RECORD_OPTIONAL))
+			return ctx_fail(ctx, EBADMSG, "type %#x is unknown", header.type);
+
+		ctx_log(ctx, XENSR_LOG_DETAIL,
+			"skipped optional record of type %#x and %u octets at offset %" PRIu64,
+			header.type, header.length, ctx->record_offset);
+		if (io_skip(ctx, (uint64_t)header.length + padding_after(header.length)))
+			return -1;
+	}
+}
+
+int read_pages(struct reader *reader, struct iovec *iov, size_t n, uint32_t pages)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+
+	if (pages > reader->pages_left)
+		return ctx_fail(ctx, EINVAL, "%u pages asked for, %u are left", pages,
+				reader->pages_left);
+	if (pages == 0)
+		return 0;
+
+	reader->pages_left -= pages;
+	if (reader->pages_left == 0) {
+		iov[n].iov_base = &reader->ahead;
+		iov[n].iov_len = sizeof(reader->ahead);
+		n++;
+	}
+	if (io_readv(ctx, iov, n))
+		return -1;
+	reader->have_ahead = reader->pages_left == 0;
+	return 0;
+}
+
+/* ---- writing --------------------------------------------------------------------------- */
+
+int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major,
+		  uint32_t xen_minor)
+{
+	struct wire_image_header image = {
+		.marker = IMAGE_MARKER,
+		.id = htobe32(IMAGE_ID),
+		.version = htobe32(IMAGE_VERSION),
+	};
+	struct wire_domain_header domain = {
+		.type = guest_type,
+		.page_shift = PAGE_SHIFT_X86,
+		.xen_major = xen_major,
+		.xen_minor = xen_minor,
+	};
+	struct iovec iov[] = {
+		{.iov_base = &image, .iov_len = sizeof(image)},
+		{.iov_base = &domain, .iov_len = sizeof(domain)},
+	};
+
+	ctx_enter(ctx, "headers", XENSR_NO_RECORD, ctx->offset);
+	if (io_writev(ctx, iov, 2))
+		return -1;
+	ctx_leave(ctx);
+	return 0;
+}
+
+int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body, size_t n)
+{
+	static const uint8_t zeroes[RECORD_ALIGN];
+	struct wire_record_header header = {.type = type};
+	struct iovec iov[RECORD_VECTORS + 2] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+	};
+	uint64_t length = 0;
+
+	ctx_enter(ctx, record_title(type), type, ctx->offset);
+	if (n > RECORD_VECTORS)
+		return ctx_fail(ctx, EINVAL, "%zu vectors, at most %u", n, RECORD_VECTORS);
+	for (size_t i = 0; i < n; i++) {
+		iov[1 + i] = body[i];
+		length += body[i].iov_len;
+	}
+	if (length > RECORD_LENGTH_MAX)
+		return ctx_fail(ctx, EMSGSIZE,
+				"length %" PRIu64 " is over the format's limit of %u", length,
+				RECORD_LENGTH_MAX);
+	header.length = (uint32_t)length;
+	iov[1 + n].iov_base = (void *)(uintptr_t)zeroes;
+	iov[1 + n].iov_len = padding_after(header.length);
+	if (io_writev(ctx, iov, n + 2))
+		return -1;
+	ctx_leave(ctx);
+	return 0;
+}

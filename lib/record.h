@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Headers and records of the domain stream, in both directions.
+ *
+ * Reading: reader_init, read_headers, then read_record until END. Every record is checked for
+ * framing, size, order and inner consistency before the caller sees it, so a caller never has
+ * to doubt a length. The pages of a PAGE_DATA record are not read here: after read_record has
+ * returned it, its entries are in memory and its pages are next on the descriptor; the caller
+ * must take all of them with read_pages before the next read_record.
+ *
+ * Writing: write_headers, then write_record; see pages.h for PAGE_DATA.
+ */
+#ifndef XENSR_LIB_RECORD_H
+#define XENSR_LIB_RECORD_H
+
+#include <sys/uio.h>
+
+#include "context.h"
+#include "format.h"
+#include "phase.h"
+
+/* What the format says of one record type. */
+struct record_rule {
+	const char *name; /* NULL: no such type */
+	uint32_t least;   /* octets of body */
+	uint32_t most;
+	unsigned phases; /* mask of enum phase_id in which it may come */
+	unsigned guests; /* mask of 1 << GUEST_X86_* */
+	uint32_t needs;  /* mask of 1 << type: these must have come before */
+	bool v3_only;
+	bool once;         /* at most once with content between two CHECKPOINTs */
+	bool may_be_empty; /* a body shorter than `least` that carries nothing is tolerated */
+};
+
+/* The rule for a type without bit 31, or NULL if the format has no such type. */
+const struct record_rule *record_rule(uint32_t type);
+
+/* "PAGE_DATA record", "optional record", "unknown record": for people. Never NULL. */
+const char *record_title(uint32_t type);
+
+struct record {
+	uint32_t type;   /* without bit 31 */
+	uint32_t length; /* octets of body on the wire */
+	/*
+	 * The body, valid until the next read_record. For PAGE_DATA NULL: see entries. A
+	 * record whose body carries nothing (tolerated from old savers) has length 0 here.
+	 */
+	void *body;
+	/* PAGE_DATA only: `count` wire entries of which `data_pages` carry a page. */
+	const uint64_t *entries; /* see pages.h */
+	uint32_t count;
+	uint32_t data_pages;
+	bool static_data_inferred; /* v2: behave as if STATIC_DATA_END came just before */
+};
+
+struct reader {
+	struct xensr_ctx *ctx;
+	struct stream_headers headers;
+	struct phase phase;
+
+	uint8_t *buffer; /* body of the record at work; grows as octets arrive */
+	size_t buffer_size;
+
+	/* The header after a PAGE_DATA record is read with its last pages. */
+	struct wire_record_header ahead;
+	bool have_ahead;
+	bool checkpointed;
+	uint32_t pages_left; /* pages of the PAGE_DATA record at work not yet taken */
+};
+
+/* ctx must outlive the reader. checkpointed: CHECKPOINT records may come. */
+void reader_init(struct reader *reader, struct xensr_ctx *ctx, bool checkpointed);
+
+/* Idempotent. */
+void reader_release(struct reader *reader);
+
+/* Read and check image and domain header. Returns 0, or -1 with the error set. */
+int read_headers(struct reader *reader) MUST_CHECK;
+
+/*
+ * The next record the reader knows; optional records it does not know are skipped. Returns 0,
+ * or -1 with the error set (EBADMSG: breaks the format; ENODATA: ends early; ENOMEM).
+ */
+int read_record(struct reader *reader, struct record *rec) MUST_CHECK;
+
+/*
+ * Take the next `pages` pages of the PAGE_DATA record at work into the n vectors, which cover
+ * them exactly. Consumes iov, which must have room for one vector more: the header of the next
+ * record comes in the same call as the last pages (a record always follows PAGE_DATA).
+ */
+int read_pages(struct reader *reader, struct iovec *iov, size_t n, uint32_t pages) MUST_CHECK;
+
+/* Image and domain header of a version 3 stream. Returns 0, or -1 with the error set. */
+int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major,
+		  uint32_t xen_minor) MUST_CHECK;
+
+/*
+ * A record whose body is the n vectors (at most RECORD_VECTORS), padded. Returns 0, or -1 with
+ * the error set; EMSGSIZE if the body is over the format's limit.
+ */
+#define RECORD_VECTORS 4
+int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body,
+		 size_t n) MUST_CHECK;
+
+/* The inside of a body, as far as the format fixes it (record_check.c). */
+int record_check_body(struct xensr_ctx *ctx, const struct record *rec) MUST_CHECK;
+
+#endif
