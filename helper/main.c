@@ -3,7 +3,8 @@
  * libxl-save-helper: what libxl runs instead of calling a save/restore engine in its own
  * process (spec 3). Turns libxl's command line and messages into one call of libxensr.
  *
- *   start -> hello -> xensr_save | xensr_restore -> [restore_results] -> complete -> exit
+ *   start -> hello -> xensr_save ----------------------> complete -> exit
+ *                 `-> xensr_restore -> restore_results -'
  *
  * Nothing but messages may ever reach libxl's pipe, so the pipe is moved away from fd 1 before
  * any library is called.
@@ -68,7 +69,9 @@ static void report_log(void *data, enum xensr_level level, int errnum, const cha
 {
 	struct helper *helper = data;
 
-	if (messages_log(&helper->messages, level, (uint32_t)errnum, context, text))
+	/* The text says it all; with an errno value xl would say the reason a second time. */
+	(void)errnum;
+	if (messages_log(&helper->messages, level, UINT32_MAX, context, text))
 		stop_stream();
 }
 
@@ -362,16 +365,21 @@ static int run_save(struct helper *helper, xc_interface *xch, struct xensr_save_
 static int run_restore(struct helper *helper, xc_interface *xch,
 		       struct xensr_restore_params *params)
 {
-	struct xensr_restore_results results;
-	int rc;
+	struct xensr_restore_results results = {0};
+	int rc, errnum;
 
 	say(helper, XENSR_LOG_INFO, "xensr %s: restoring domain %u", xensr_version(),
 	    params->domid);
 	params->xch = xch;
 	params->reports = (struct xensr_reports){report_log, report_progress, helper};
 	rc = xensr_restore(params, &results, NULL);
-	if (rc == 0)
-		tell_restore_results(results.store_gfn, results.console_gfn, helper);
+	errnum = errno;
+	/*
+	 * Also after a failure: without results libxl takes the helper for crashed and says so,
+	 * instead of going by what `complete` tells it.
+	 */
+	tell_restore_results(results.store_gfn, results.console_gfn, helper);
+	errno = errnum;
 	return rc;
 }
 
