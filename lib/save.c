@@ -194,15 +194,11 @@ static int suspend_domain(struct save_ctx *save)
 	return 0;
 }
 
-/* A line of progress: pages that exist, never the size of the address space. */
-static void report_progress(struct save_ctx *save)
+/* Pages that exist, never the size of the address space. */
+static uint64_t pages_total(const struct save_ctx *save)
 {
-	uint64_t total = save->info.tot_pages;
-
-	/* Pages Xen lends the guest (grant table, shared info) are not in the total. */
-	if (total < save->pages_sent)
-		total = save->pages_sent;
-	ctx_progress(&save->ctx, progress_text, save->pages_sent, total);
+	/* Pages Xen lends the guest (grant table, shared info) are not in tot_pages. */
+	return save->info.tot_pages > save->pages_sent ? save->info.tot_pages : save->pages_sent;
 }
 
 /* Every pfn once, in batches aligned so that superpages stay whole in a record. */
@@ -212,7 +208,7 @@ static int send_all_memory(struct save_ctx *save)
 
 	if (save->ops->p2m_size(save, &size))
 		return -1;
-	report_progress(save);
+	ctx_progress(&save->ctx, progress_text, 0, pages_total(save));
 	for (uint64_t pfn = 0; pfn < size; pfn += PAGES_BATCH) {
 		uint32_t n = size - pfn < PAGES_BATCH ? (uint32_t)(size - pfn) : PAGES_BATCH;
 
@@ -221,11 +217,12 @@ static int send_all_memory(struct save_ctx *save)
 		if (send_batch(save, n))
 			return -1;
 		if (save->pages_sent)
-			report_progress(save);
+			ctx_progress(&save->ctx, progress_text, save->pages_sent,
+				     pages_total(save));
 	}
 	if (save->pages_sent == 0)
 		return ctx_fail(&save->ctx, EINVAL, "domain %u has no memory", save->domid);
-	ctx_progress(&save->ctx, progress_text, save->info.tot_pages, save->info.tot_pages);
+	ctx_progress(&save->ctx, progress_text, pages_total(save), pages_total(save));
 	return 0;
 }
 
