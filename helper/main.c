@@ -11,13 +11,15 @@
  *
  * Stopping early: SIGTERM during a save, or libxl gone at any time, makes the stream's
  * descriptor useless (stop_stream) and every callback fail at once, so that the engine leaves
- * by its own error path and tidies up. SIGTERM during a restore just kills.
+ * by its own error path and tidies up. SIGTERM during a restore just kills. That libxl is gone
+ * is seen at the next message, or by SIGIO from its pipe while blocked on the stream.
  */
 #include <config.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,7 @@ static const char context[] = "xensr";
 static volatile sig_atomic_t cancelled;
 static int null_fd = -1; /* /dev/null, read-only */
 static int stream_fd = -1;
+static int parent_fd = -1; /* the pipe on which libxl answers */
 
 /* The next or current write to the stream fails; the next read finds its end. */
 static void stop_stream(void)
@@ -54,6 +57,18 @@ static void on_sigterm(int signum)
 	(void)signum;
 	cancelled = 1;
 	stop_stream();
+	errno = errnum;
+}
+
+/* libxl's pipe changed: an answer is for whoever waits for it, a hang-up is for us. */
+static void on_sigio(int signum)
+{
+	struct pollfd pfd = {.fd = parent_fd};
+	int errnum = errno;
+
+	(void)signum;
+	if (poll(&pfd, 1, 0) == 1 && pfd.revents & (POLLHUP | POLLERR))
+		stop_stream();
 	errno = errnum;
 }
 
@@ -336,14 +351,28 @@ static int take_pipes(struct helper *helper)
 	return 0;
 }
 
+/* Have SIGIO when libxl writes to or closes its end of the pipe. */
+static int watch_parent(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	parent_fd = fd;
+	if (flags < 0 || fcntl(fd, F_SETOWN, getpid()) < 0)
+		return -1;
+	return fcntl(fd, F_SETFL, flags | O_ASYNC);
+}
+
 static int catch_signals(struct helper *helper, bool saving)
 {
 	/* No SA_RESTART: a blocked write has to come back. */
 	struct sigaction term = {.sa_handler = on_sigterm};
+	struct sigaction io = {.sa_handler = on_sigio};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigemptyset(&term.sa_mask);
-	if (sigaction(SIGPIPE, &ignore, NULL) || (saving && sigaction(SIGTERM, &term, NULL))) {
+	sigemptyset(&io.sa_mask);
+	if (sigaction(SIGPIPE, &ignore, NULL) || sigaction(SIGIO, &io, NULL) ||
+	    (saving && sigaction(SIGTERM, &term, NULL)) || watch_parent(helper->messages.in_fd)) {
 		perror("libxl-save-helper");
 		return -1;
 	}
