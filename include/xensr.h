@@ -4,7 +4,8 @@
  *
  * One call is one operation: it blocks until the domain has been written to, or rebuilt from,
  * a file descriptor, and leaves nothing behind. There is no global state; two threads may run
- * two operations at once as long as each has its own xc_interface.
+ * two operations at once as long as each has its own xc_interface. Signal dispositions are the
+ * caller's: one that does not ignore SIGPIPE dies of a save into a pipe that nobody reads.
  *
  * Every function returns 0 on success and -1 on failure. On failure the error object says
  * what went wrong and where, and errno is its errnum.

@@ -67,7 +67,8 @@ static bool ends_static_data(const struct phase *phase, uint32_t type)
 	return phase->headers->version == 2 && phase->id == PHASE_STATIC && type == first;
 }
 
-static int check_order(struct xensr_ctx *ctx, const struct phase *phase, uint32_t type)
+static int check_order(struct xensr_ctx *ctx, const struct phase *phase, uint32_t type,
+		       bool has_content)
 {
 	const struct record_rule *rule = record_rule(type);
 	unsigned phases = rule->phases;
@@ -88,7 +89,7 @@ static int check_order(struct xensr_ctx *ctx, const struct phase *phase, uint32_
 				phase->id == PHASE_STATIC ? "comes before" : "comes after");
 	if (rule->needs & ~phase->seen)
 		return fail_missing(ctx, "comes before", rule->needs & ~phase->seen);
-	if (rule->once && (phase->seen_since & BIT(type)))
+	if (rule->once && has_content && (phase->seen_since & BIT(type)))
 		return ctx_fail(ctx, EBADMSG, "comes a second time");
 	if (type == REC_CHECKPOINT && !phase->checkpointed)
 		return ctx_fail(ctx, EBADMSG, "comes in a stream that is not checkpointed");
@@ -102,8 +103,11 @@ int phase_accept(struct xensr_ctx *ctx, struct phase *phase, uint32_t type, uint
 {
 	const struct record_rule *rule = record_rule(type);
 
+	/* An empty record is tolerated for some types, but brings nothing. */
+	bool has_content = length >= rule->least;
+
 	*static_data_inferred = false;
-	if (check_order(ctx, phase, type))
+	if (check_order(ctx, phase, type, has_content))
 		return -1;
 
 	if (type == REC_END || type == REC_CHECKPOINT) {
@@ -111,7 +115,7 @@ int phase_accept(struct xensr_ctx *ctx, struct phase *phase, uint32_t type, uint
 			return -1;
 	}
 
-	if (length >= rule->least) { /* an empty record was tolerated, but brought nothing */
+	if (has_content) {
 		phase->seen |= BIT(type);
 		phase->seen_since |= BIT(type);
 	}

@@ -21,6 +21,13 @@
 
 static const char progress_text[] = "Restoring memory (pages)";
 
+/* The stream does not say how many pages it holds; the domain's limit is the best guess. */
+static uint64_t pages_total(const struct restore_ctx *restore)
+{
+	return restore->info.max_pages > restore->pages_received ? restore->info.max_pages
+								 : restore->pages_received;
+}
+
 /* ---- PAGE_DATA ------------------------------------------------------------------------- */
 
 /* Read the pages of the n gfns and types gathered in the batch into the guest. */
@@ -54,6 +61,7 @@ static int receive_batch(struct restore_ctx *restore, uint32_t n)
 			goto out;
 	}
 	restore->pages_received += n;
+	ctx_progress(ctx, progress_text, restore->pages_received, pages_total(restore));
 	rc = 0;
 out:
 	if (xenforeignmemory_unmap(restore->fmem, mapping, n))
@@ -130,13 +138,7 @@ static int process_record(struct restore_ctx *restore, const struct record *rec)
 	case REC_STATIC_DATA_END:
 		return finish_static_data(restore);
 	case REC_PAGE_DATA:
-		if (process_page_data(restore, rec))
-			return -1;
-		ctx_progress(&restore->ctx, progress_text, restore->pages_received,
-			     restore->info.max_pages > restore->pages_received
-				     ? restore->info.max_pages
-				     : restore->pages_received);
-		return 0;
+		return process_page_data(restore, rec);
 	case REC_VERIFY:
 		return ctx_fail(&restore->ctx, ENOTSUP, "verify data is not supported yet");
 	default:

@@ -30,6 +30,7 @@ struct restore_ctx {
 	void *arch; /* the ops' own; made by setup, freed by cleanup */
 
 	struct pfn_set populated; /* pfns that have memory by our doing */
+	uint64_t pages_populated; /* pages that Xen granted for them */
 
 	/* One batch of pages on their way into the guest. */
 	xen_pfn_t gfns[PAGES_BATCH];

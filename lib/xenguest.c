@@ -12,12 +12,15 @@
 
 #include "xen_compat.h"
 
-/* Errors and progress go to the logger of the caller's xc_interface, as they do with stock. */
+/*
+ * Errors, warnings and progress go to the logger of the caller's xc_interface, as they do with
+ * stock. libxenctrl offers only its error level there.
+ */
 static void report_log(void *data, enum xensr_level level, int errnum, const char *text)
 {
-	if (level < XENSR_LOG_ERROR)
+	if (level < XENSR_LOG_WARN)
 		return;
-	errno = errnum;
+	errno = errnum > 0 ? errnum : 0;
 	xen_report_error(data, text);
 }
 

@@ -23,7 +23,7 @@ static int fail_allocation(struct restore_ctx *restore, uint32_t failed, xen_pfn
 	return ctx_fail(&restore->ctx, ENOMEM,
 			"Xen has no memory for %u of the pages from pfn %#" PRIx64
 			" on; domain %u has %" PRIu64 " pages and may have %" PRIu64,
-			failed, (uint64_t)pfn, restore->domid, restore->populated.count - failed,
+			failed, (uint64_t)pfn, restore->domid, restore->pages_populated,
 			(uint64_t)restore->info.max_pages);
 }
 
@@ -36,9 +36,14 @@ static int flush_4k(struct restore_ctx *restore, struct extents *queue)
 		int now = xc_domain_populate_physmap(restore->xch, restore->domid, queue->n - done,
 						     0, 0, queue->first + done);
 
+		if (now < 0 && errno != ENOMEM)
+			return ctx_fail_errno(&restore->ctx, errno,
+					      "cannot populate %u pages from pfn %#" PRIx64 " on",
+					      queue->n - done, (uint64_t)queue->first[done]);
 		if (now <= 0)
 			return fail_allocation(restore, queue->n - done, queue->first[done]);
 		done += (uint32_t)now;
+		restore->pages_populated += (uint32_t)now;
 	}
 	queue->n = 0;
 	return 0;
@@ -62,6 +67,7 @@ static int flush_2m(struct restore_ctx *restore, struct extents *queue, struct e
 						  0, queue->first);
 	if (done < 0)
 		done = 0;
+	restore->pages_populated += (uint64_t)done * PAGES_2M;
 	for (uint32_t i = (uint32_t)done; i < queue->n; i++) {
 		for (uint32_t page = 0; page < PAGES_2M; page++) {
 			if (queue_4k(restore, small, queue->first[i] + page))

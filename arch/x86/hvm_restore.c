@@ -146,12 +146,18 @@ static bool have_param(const struct hvm_restore *hvm, unsigned index)
 	return hvm->have_params >> index & 1;
 }
 
+/* A saver leaves out parameters that are 0, so a ring at pfn 0 is none. */
+static bool have_ring(const struct hvm_restore *hvm, unsigned index)
+{
+	return have_param(hvm, index) && hvm->params[index] != 0;
+}
+
 static int check_rings(struct restore_ctx *restore, const struct hvm_restore *hvm)
 {
 	for (size_t i = 0; i < NR_RINGS; i++) {
 		uint64_t pfn = hvm->params[rings[i].index];
 
-		if (!rings[i].mandatory || !have_param(hvm, rings[i].index))
+		if (!rings[i].mandatory || !have_ring(hvm, rings[i].index))
 			continue;
 		if (pfn >= PFN_LIMIT_X86 || !pfn_set_has(&restore->populated, pfn))
 			return ctx_fail(&restore->ctx, EBADMSG,
@@ -167,7 +173,7 @@ static int clear_rings(struct restore_ctx *restore, const struct hvm_restore *hv
 	for (size_t i = 0; i < NR_RINGS; i++) {
 		uint64_t pfn = hvm->params[rings[i].index];
 
-		if (!have_param(hvm, rings[i].index) || pfn >= PFN_LIMIT_X86 ||
+		if (!have_ring(hvm, rings[i].index) || pfn >= PFN_LIMIT_X86 ||
 		    !pfn_set_has(&restore->populated, pfn))
 			continue;
 		if (xc_clear_domain_page(restore->xch, restore->domid, pfn))
