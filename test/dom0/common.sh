@@ -7,7 +7,7 @@
 
 RIG_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SOURCE_DIR=$(cd "$RIG_DIR/../.." && pwd)
-CACHE=${XENSR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xensr}/dom0
+CACHE=$(realpath -m "${XENSR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xensr}")/dom0
 export RIG_DIR SOURCE_DIR CACHE
 
 VERSIONS=(4.17 4.20)

@@ -1,0 +1,110 @@
+#!/bin/bash
+# boot.sh VERSION RESULTS KERNEL-ARGUMENT... - one run of a dom0 under QEMU's emulation.
+#
+# Prints what dom0 reports as it comes, and afterwards unpacks dom0's logs into the folder
+# RESULTS, the serial console among them. Succeeds if dom0 reported an end without failures;
+# a panic, a silence, an early exit or a run of no case at all is a failure; what is not told by
+# a result line is told with the console's tail.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+BOOT_LIMIT=240    # seconds until dom0's first word
+SILENCE_LIMIT=420 # seconds from one word to the next: a case can wait for xl twice
+RUN_LIMIT=1800    # seconds for the whole run
+
+# Why each of these: smap and smep, QEMU's iret trips over them; monitor, Xen's idle loop
+# faults on mwait; avx, faults at random in HVM guests; eager-fpu, lazy switching leaks XMM
+# registers between domains. All of that is QEMU's emulation, not Xen.
+CPU=EPYC,-monitor,-smap,-smep,-avx,-avx2,-f16c
+XEN_ARGUMENTS="console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M dom0_max_vcpus=1
+    loglvl=warning guest_loglvl=warning spec-ctrl=eager-fpu"
+
+start_qemu() {
+    local dom0_arguments="console=hvc0 rdinit=/init panic=-1 quiet $*"
+    (
+        cd "$run"
+        exec qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu "$CPU" -smp 2 -m 4096 \
+            -nographic -nodefaults -serial stdio -no-reboot -nic none \
+            -kernel xen.elf -append "${XEN_ARGUMENTS//$'\n'/ }" \
+            -initrd "vmlinuz $dom0_arguments,dom0.img" \
+            -drive file=logs.img,format=raw,if=virtio,cache=unsafe \
+            </dev/null >console.log 2>&1
+    ) &
+    qemu=$!
+}
+
+stop_qemu() {
+    [[ -z $qemu ]] && return
+    kill "$qemu" 2>/dev/null || true
+    wait "$qemu" 2>/dev/null || true
+    qemu=''
+}
+
+# follow: shows dom0's words until its end; sets $fate, "end" if all went well.
+follow() {
+    local line part='' last_word=$SECONDS spoken='' alive=1
+    exec 3<"$run/console.log"
+    while :; do
+        if IFS= read -r -u 3 line; then
+            line=$part${line%$'\r'} part=''
+            case $line in
+                *'@rig end'*) fate=end && return ;;
+                *'@rig '*) hear "${line#*@rig }" && last_word=$SECONDS spoken=1 ;;
+                *'Kernel panic'* | *'Panic on CPU'* | *'FATAL TRAP'*) fate="panic: $line" && return ;;
+            esac
+            continue
+        fi
+        part+=$line
+        [[ $alive ]] || { fate='QEMU ended before dom0 did' && return; }
+        kill -0 "$qemu" 2>/dev/null || { alive='' && continue; }
+        if ((SECONDS - last_word > (${spoken:-0} ? SILENCE_LIMIT : BOOT_LIMIT))); then
+            fate="dom0 silent for $((SECONDS - last_word)) s" && return
+        fi
+        ((SECONDS < RUN_LIMIT)) || { fate="not finished after $RUN_LIMIT s" && return; }
+        sleep 0.2
+    done
+}
+
+# hear WORDS: passes on to the user what dom0 said; keeps the result of the run.
+hear() {
+    case $1 in
+        'done '*) outcome=${1#done * } && note "$version: $outcome" ;;
+        'demo '* | 'table '*) say "${1#* }" ;;
+        'note '*) say "     ${1#* }" ;;
+        *) say "$1" ;;
+    esac
+}
+
+version=$1 results=$2
+shift 2
+find "$CACHE" -maxdepth 1 -name 'run.*' -mtime +1 -exec rm -rf {} +
+run=$(mktemp -d "$CACHE/run.XXXXXX")
+qemu='' fate='' outcome=''
+trap 'stop_qemu; rm -rf "$run"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+image=$("$RIG_DIR/build-image.sh" --path "$version")
+ln "$image/xen.elf" "$image/vmlinuz" "$run/"
+"$RIG_DIR/overlay.sh" "$version" | cat "$image/base.cpio.gz" - >"$run/dom0.img"
+truncate -s 256M "$run/logs.img"
+: >"$run/console.log"
+
+note "$version: booting Xen under emulation"
+start_qemu "rig.version=$version" "$@"
+follow
+if [[ $fate == end ]]; then
+    for _ in {1..50}; do kill -0 "$qemu" 2>/dev/null || break; sleep 0.2; done
+fi
+stop_qemu
+
+mkdir -p "$results"
+cp "$run/console.log" "$results/"
+tar -C "$results" -xf "$run/logs.img" 2>/dev/null || true
+[[ $fate != end || $outcome ]] || fate='the cases did not come to an end'
+if [[ $fate != end ]]; then
+    say "FAIL $version run  $fate; the console's last lines:"
+    tail -n 15 "$run/console.log" | tr -d '\r' | sed 's/^/     | /'
+    exit 1
+fi
+[[ $outcome != '0 passed,'* && $outcome == *' 0 failed' ]]

@@ -1,0 +1,76 @@
+#!/bin/bash
+# build-xensr.sh VERSION - compiles the source tree inside the root of one Xen version.
+#
+# Result: $CACHE/xensr-RELEASE-KEY, a tree of the files a dom0 needs (helper, library), KEY
+# being a hash of the sources: an unchanged tree is not compiled twice.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+# sources: the files of the tree, without what a build leaves there; NUL-separated.
+# The rig itself is left out of it: it does not go into the library or the helper.
+sources() {
+    cd "$SOURCE_DIR"
+    if [[ $(git rev-parse --show-toplevel 2>/dev/null) == "$SOURCE_DIR" ]]; then
+        git ls-files -z -co --exclude-standard
+    else
+        find . -type f -not \( -name '*.o' -o -name '*.lo' -o -name '*.la' -o -path '*/.libs/*' \
+            -o -path '*/.deps/*' -o -path './autom4te.cache/*' -o -path './build*/*' \
+            -o -name config.status -o -name config.log -o -name config.cache \) -print0
+    fi | while IFS= read -r -d '' file; do
+        case ${file#./} in test/dom0/*) ;; *) [[ -f $file ]] && printf '%s\0' "${file#./}" ;; esac
+    done | sort -z
+}
+
+# result_of: the tree built last. A link says which, rather than a fresh look at sources that
+# somebody may be editing.
+result_of() { readlink -f "$CACHE/xensr-$(release_of "$1").current"; }
+
+# build_tool: the small program that damages images, linked statically so it runs anywhere.
+build_tool() {
+    cp "$RIG_DIR/damage-image.c" "$root/src/"
+    chroot "$root" gcc -O2 -Wall -static -o /src/damage-image /src/damage-image.c
+    install -D "$root/src/damage-image" "$tmp/usr/bin/damage-image"
+}
+
+build() {
+    local version=$1 release root result snapshot tmp log
+    release=$(release_of "$version")
+    root=$("$RIG_DIR/build-root.sh" --path "$version")
+    log=$CACHE/xensr-$release.log
+    snapshot=$CACHE/xensr-$release.tar
+    sources | tar -C "$SOURCE_DIR" --null -T - -cf "$snapshot" --mtime=@0 --owner=0 --group=0
+    result=$CACHE/xensr-$release-$(key_of "$snapshot" "$0" "$RIG_DIR/damage-image.c" "$root")
+    if [[ -d $result ]]; then
+        ln -sfnT "$result" "$CACHE/xensr-$release.current"
+        return
+    fi
+    tmp=$result.partial
+    sweep "xensr-$release-*" "$(result_of "$version")"
+    note "$version: compiling xensr"
+
+    rm -rf "$root/src" "$root/out"
+    mkdir -p "$root/src/xensr" "$root/out" "$tmp"
+    tar -C "$root/src/xensr" -xf "$snapshot"
+    chroot "$root" env LC_ALL=C sh -exc '
+        cd /src/xensr
+        autoreconf -fi
+        ./configure --prefix=/usr --libexecdir=/usr/libexec
+        make -j2
+        make install DESTDIR=/out' >"$log" 2>&1 </dev/null || {
+        tail -n 20 "$log"
+        die "$version: xensr does not build, see $log"
+    }
+    install -D "$root/out/usr/libexec/xensr/libxl-save-helper" \
+        "$tmp/usr/libexec/xensr/libxl-save-helper"
+    mkdir -p "$tmp/usr/lib"
+    cp -a "$root"/out/usr/lib/libxensr.so.* "$tmp/usr/lib/"
+    build_tool
+    publish "$tmp" "$result"
+    ln -sfnT "$result" "$CACHE/xensr-$release.current"
+}
+
+case ${1-} in
+    --path) result_of "$2" ;;
+    --locked) build "$2" ;;
+    *) with_lock "root-$(release_of "$1")" "$0" --locked "$1" ;;
+esac

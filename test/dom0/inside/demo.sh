@@ -1,0 +1,56 @@
+# demo.sh - one PVH guest, saved and restored by stock xl through xensr, shown step by step.
+# shellcheck shell=sh
+. /rig/report.sh
+. /rig/domain.sh
+. /rig/console.sh
+. /rig/image.sh
+
+# show TITLE, then each line of stdin, indented.
+show() {
+    tell "demo $1"
+    while IFS= read -r line; do tell "demo     $line"; done
+}
+
+failed_demo() {
+    tell "demo "
+    tell "demo FAILED: $reason"
+    tail -n 20 "$log" 2>/dev/null | show "xl's last words:"
+    tell "done $version 0 passed, 1 failed"
+    exit 1
+}
+
+# progress: xl's output without its own debug chatter: progress and what xensr says.
+progress() { tr '\r' '\n' <"$log" | grep -E '^(xensr|xc|Saving|Loading|Restoring)|%' | grep -v debug | tail -n 12; }
+
+xl info | grep -E '^(xen_version|total_memory|free_memory)' | show "Xen is up; xl info says:"
+tell "demo "
+tell "demo \$ xl create pvh.cfg   # 128 MiB, its memory full of random data"
+reason='the guest did not start'
+need_guest pvh 1 || failed_demo
+within 20 ticks_reached 4
+last=$(grep -c . "$(console_log)")
+tr -d '\r' <"$(console_log)" | tail -n 5 | show "the guest's console, a tick a second, its memory checked at each:"
+
+tell "demo "
+tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv save $guest /images/guest"
+detail=''
+save xensr /images/guest || failed_demo
+progress | show "xl's progress:"
+tell "demo saved: ${detail%, }"
+xl list | show "\$ xl list"
+
+tell "demo "
+tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv restore /images/guest"
+detail=''
+restore xensr /images/guest || failed_demo
+progress | show "xl's progress:"
+tell "demo restored: ${detail%, }"
+xl list | show "\$ xl list"
+
+guest_is_whole || failed_demo
+tr -d '\r' <"$(console_log)" | tail -n +$((last + 1)) | grep -E '^(tick|answer|guest)' | tail -n 7 |
+    show "the guest's console goes on:"
+tell "demo "
+tell "demo The guest's verdict: same memory, ticking on from $marked_tick, time not gone back, console alive."
+destroy_guest
+tell "done $version 1 passed, 0 failed"
