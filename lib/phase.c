@@ -72,23 +72,28 @@ static int check_order(struct xensr_ctx *ctx, const struct phase *phase, uint32_
 {
 	const struct record_rule *rule = record_rule(type);
 	unsigned phases = rule->phases;
+	uint32_t needs = rule->needs;
 
 	if (phase->id == PHASE_ENDED)
 		return ctx_fail(ctx, EBADMSG, "comes after END");
+	if (!phases)
+		return ctx_fail(ctx, EBADMSG, "is never part of a stream");
 	if (!(rule->guests & BIT(phase->headers->guest_type)))
 		return ctx_fail(ctx, EBADMSG, "does not belong to an x86 %s guest",
 				phase->headers->guest_type == GUEST_X86_PV ? "PV" : "HVM");
 	if (rule->v3_only && phase->headers->version < 3)
 		return ctx_fail(ctx, EBADMSG, "does not exist in a version %u stream",
 				phase->headers->version);
+	if (phase->headers->guest_type == GUEST_X86_PV)
+		needs |= rule->pv_needs;
 	/* Version 2 has no mark between the two phases. */
 	if (phase->headers->version == 2 && (phases & PHASE_MEMORY))
 		phases |= PHASE_STATIC;
 	if (!(phases & phase->id))
 		return ctx_fail(ctx, EBADMSG, "%s the end of the static data",
 				phase->id == PHASE_STATIC ? "comes before" : "comes after");
-	if (rule->needs & ~phase->seen)
-		return fail_missing(ctx, "comes before", rule->needs & ~phase->seen);
+	if (needs & ~phase->seen)
+		return fail_missing(ctx, "comes before", needs & ~phase->seen);
 	if (rule->once && has_content && (phase->seen_since & BIT(type)))
 		return ctx_fail(ctx, EBADMSG, "comes a second time");
 	if (type == REC_CHECKPOINT && !phase->checkpointed)

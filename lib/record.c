@@ -26,7 +26,7 @@
 static const struct record_rule rules[REC_TYPES] = {
 	[REC_END] = {"END", 0, 0, PHASE_MEMORY, BOTH, .needs = NEED(REC_PAGE_DATA)},
 	[REC_PAGE_DATA] = {"PAGE_DATA", sizeof(struct wire_page_data) + 8, RECORD_LENGTH_MAX,
-			   PHASE_MEMORY, BOTH},
+			   PHASE_MEMORY, BOTH, .pv_needs = NEED(REC_X86_PV_P2M_FRAMES)},
 	[REC_X86_PV_INFO] = {"X86_PV_INFO", 8, 8, PHASE_STATIC, PV, .once = true},
 	[REC_X86_PV_P2M_FRAMES] = {"X86_PV_P2M_FRAMES", 16, RECORD_LENGTH_MAX, PHASE_MEMORY, PV,
 				   .needs = NEED(REC_X86_PV_INFO)},

@@ -24,9 +24,10 @@ struct record_rule {
 	const char *name; /* NULL: no such type */
 	uint32_t least;   /* octets of body */
 	uint32_t most;
-	unsigned phases; /* mask of enum phase_id in which it may come */
-	unsigned guests; /* mask of 1 << GUEST_X86_* */
-	uint32_t needs;  /* mask of 1 << type: these must have come before */
+	unsigned phases;   /* mask of enum phase_id in which it may come */
+	unsigned guests;   /* mask of 1 << GUEST_X86_* */
+	uint32_t needs;    /* mask of 1 << type: these must have come before */
+	uint32_t pv_needs; /* the same, in a PV guest only */
 	bool v3_only;
 	bool once;         /* at most once with content between two CHECKPOINTs */
 	bool may_be_empty; /* a body shorter than `least` that carries nothing is tolerated */

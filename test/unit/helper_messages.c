@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../../helper/messages.h"
+#include "unit_main.h"
 
 static int to_libxl[2], from_libxl[2];
 static struct messages m;
@@ -303,11 +304,8 @@ int main(void)
 {
 	Suite *suite = suite_create("helper messages");
 	TCase *tc = tcase_create("messages");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, log_octets);
 	tcase_add_test(tc, progress_octets);
 	tcase_add_test(tc, results_octets);
@@ -319,10 +317,5 @@ int main(void)
 	tcase_add_test(tc, cancelled_before_waiting);
 	tcase_add_loop_test(tc, cancelled_while_waiting, 0, 50);
 	tcase_add_test(tc, not_cancellable);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_main(suite, tc);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "helper_fake_engine.h"
+#include "unit_main.h"
 
 #define PATIENCE 30000 /* ms; only a hang takes that long */
 
@@ -491,10 +492,7 @@ int main(void)
 {
 	Suite *suite = suite_create("helper process");
 	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, save_asks);
 	tcase_add_test(tc, restore_asks);
 	tcase_add_loop_test(tc, nothing_offered, 0, 2);
@@ -509,10 +507,5 @@ int main(void)
 	tcase_add_test(tc, vanished_while_reporting);
 	tcase_add_loop_test(tc, bad_command_line, 0, sizeof(bad_lines) / sizeof(bad_lines[0]));
 	tcase_add_test(tc, no_hypervisor);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_main(suite, tc);
 }
