@@ -34,10 +34,11 @@ start_qemu() {
 }
 
 stop_qemu() {
-    [[ -z $qemu ]] && return
-    kill "$qemu" 2>/dev/null || true
-    wait "$qemu" 2>/dev/null || true
-    qemu=''
+    if [[ $qemu ]]; then
+        kill "$qemu" 2>/dev/null || true
+        wait "$qemu" 2>/dev/null || true
+        qemu=''
+    fi
 }
 
 # follow: shows dom0's words until its end; sets $fate, "end" if all went well.

@@ -24,7 +24,7 @@ damaged       | restore damaged image    | 1 | bad_image damage_image
 xl-killed     | save, xl killed          | 1 | xl_killed
 two-vcpus     | two vcpus, both xensr    | 2 | round_trip xensr xensr
 '
-TYPES='pvh hvm' # those run when the host names none
+TYPES=pvh+hvm # those run when the host names none
 
 round_trip() { # SAVER RESTORER
     save "$1" /images/guest &&
@@ -88,8 +88,11 @@ table() {
 }
 
 passed=0 failed=0
-echo "${types:-$TYPES}" | tr '+' '\n' >/run/types
-for type in $(cat /run/types); do
+IFS=+
+# shellcheck disable=SC2086
+set -- ${types:-$TYPES}
+unset IFS
+for type; do
     echo "$TABLE" | sed '/^$/d' >/run/table
     while IFS='|' read -r id name vcpus command <&3; do
         wanted "$cases" "${id%% *}" || continue

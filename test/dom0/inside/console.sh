@@ -54,7 +54,7 @@ answers() {
     domid=$(xl domid "$guest") &&
         tty=$(xenstore-read "/local/domain/$domid/console/tty") &&
         echo "ask $word" >"$tty" &&
-        within 10 grep -q "^answer $word" "$(console_log)"
+        within 30 grep -q "^answer $word" "$(console_log)"
 }
 
 # guest_is_whole: it ticks on from where it was, same memory, time not gone back, all its

@@ -19,8 +19,13 @@ failed_demo() {
     exit 1
 }
 
-# progress: xl's output without its own debug chatter: progress and what xensr says.
-progress() { tr '\r' '\n' <"$log" | grep -E '^(xensr|xc|Saving|Loading|Restoring)|%' | grep -v debug | tail -n 12; }
+# progress: what the helper says in xl's output, with one in twenty per cent of its progress.
+progress() {
+    tr '\r' '\n' <"$log" | awk '
+        !/^(xensr|xc): / || /: debug: / { next }
+        /[0-9]+%/ { percent = $NF + 0; if (percent < next_one) next; next_one = percent + 20 }
+        { print }'
+}
 
 xl info | grep -E '^(xen_version|total_memory|free_memory)' | show "Xen is up; xl info says:"
 tell "demo "
@@ -36,7 +41,8 @@ tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv save $guest /images/guest"
 detail=''
 save xensr /images/guest || failed_demo
 progress | show "xl's progress:"
-tell "demo saved: ${detail%, }"
+detail=${detail%, }
+tell "demo saved in ${detail#* }"
 xl list | show "\$ xl list"
 
 tell "demo "
@@ -44,7 +50,8 @@ tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv restore /images/guest"
 detail=''
 restore xensr /images/guest || failed_demo
 progress | show "xl's progress:"
-tell "demo restored: ${detail%, }"
+detail=${detail%, }
+tell "demo restored in ${detail#* }"
 xl list | show "\$ xl list"
 
 guest_is_whole || failed_demo

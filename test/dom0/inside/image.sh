@@ -23,7 +23,7 @@ xl_with() {
 used() { # ENGINE: did it do the step of $log?
     if grep -Eq '(^|: )xensr [0-9]+\.' "$log"; then used_engine=xensr; else used_engine=stock; fi
     [ "$used_engine" = "$1" ] || {
-        reason="$log: helper of $used_engine at work, not of $1"
+        reason="done by the helper of $used_engine, not of $1"
         return 1
     }
 }
