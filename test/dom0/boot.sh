@@ -15,6 +15,11 @@ RUN_LIMIT=1800    # seconds for the whole run
 # Why each of these: smap and smep, QEMU's iret trips over them; monitor, Xen's idle loop
 # faults on mwait; avx, faults at random in HVM guests; eager-fpu, lazy switching leaks XMM
 # registers between domains. All of that is QEMU's emulation, not Xen.
+# One cpu in one thread: when VMRUN injects an interrupt, QEMU (7.2) leaves its vector in the
+# cpu's exception_index, and if another thread or the round robin between cpus kicks the cpu out
+# of its loop at that moment, the interrupt is delivered a second time, interrupts off or not.
+# The guest's kernel then panics, or triple faults. With a single cpu nothing kicks it. With two,
+# a guest with two vcpus seldom lives for half a minute, without any save or restore.
 CPU=EPYC,-monitor,-smap,-smep,-avx,-avx2,-f16c
 XEN_ARGUMENTS="console=com1 com1=115200,8n1 dom0_mem=2048M,max:2048M dom0_max_vcpus=1
     loglvl=warning guest_loglvl=warning spec-ctrl=eager-fpu"
@@ -23,7 +28,7 @@ start_qemu() {
     local dom0_arguments="console=hvc0 rdinit=/init panic=-1 quiet $*"
     (
         cd "$run"
-        exec qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu "$CPU" -smp 2 -m 4096 \
+        exec qemu-system-x86_64 -accel tcg,thread=single -M q35 -cpu "$CPU" -smp 1 -m 4096 \
             -nographic -nodefaults -serial stdio -no-reboot -nic none \
             -kernel xen.elf -append "${XEN_ARGUMENTS//$'\n'/ }" \
             -initrd "vmlinuz $dom0_arguments,dom0.img" \
@@ -47,7 +52,8 @@ follow() {
     exec 3<"$run/console.log"
     while :; do
         if IFS= read -r -u 3 line; then
-            line=$part${line%$'\r'} part=''
+            line=$part$line part=''
+            line=${line//$'\r'/} # the console adds one or two
             case $line in
                 *'@rig end'*) fate=end && return ;;
                 *'@rig '*) hear "${line#*@rig }" && last_word=$SECONDS spoken=1 ;;
