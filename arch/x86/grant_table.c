@@ -25,44 +25,13 @@ static void seed(struct restore_ctx *restore, grant_entry_v1_t *table, uint64_t 
 	seed_entry(table, GNTTAB_RESERVED_XENSTORE, restore->params.store_domid, store_gfn);
 }
 
-/* The gfn of the table's first frame from an older Xen or privcmd driver. */
-static int setup_table(struct restore_ctx *restore, xen_pfn_t *gfn)
-{
-	DECLARE_HYPERCALL_BUFFER(xen_pfn_t, frame);
-	struct gnttab_setup_table op = {
-		.dom = (domid_t)restore->domid,
-		.nr_frames = 1,
-	};
-	int rc = -1;
-
-	frame = xc_hypercall_buffer_alloc(restore->xch, frame, sizeof(*frame));
-	if (!frame)
-		return ctx_fail_errno(&restore->ctx, ENOMEM, "no hypercall buffer");
-	*frame = 0;
-	set_xen_guest_handle(op.frame_list, frame);
-	if (xc_gnttab_op(restore->xch, GNTTABOP_setup_table, &op, sizeof(op), 1)) {
-		ctx_fail_errno(&restore->ctx, errno, "cannot set up the grant table");
-		goto out;
-	}
-	if (op.status != GNTST_okay) {
-		ctx_fail(&restore->ctx, EIO, "cannot set up the grant table: status %d", op.status);
-		goto out;
-	}
-	*gfn = *frame;
-	rc = 0;
-out:
-	xc_hypercall_buffer_free(restore->xch, frame);
-	return rc;
-}
-
-static int seed_by_frame(struct restore_ctx *restore, uint64_t console_gfn, uint64_t store_gfn)
+/* Map the gfn at which the table lies for the moment, and seed it. */
+static int seed_at(struct restore_ctx *restore, xen_pfn_t gfn, uint64_t console_gfn,
+		   uint64_t store_gfn)
 {
 	grant_entry_v1_t *table;
-	xen_pfn_t gfn = 0;
 	int error = 0;
 
-	if (setup_table(restore, &gfn))
-		return -1;
 	table = xenforeignmemory_map(restore->fmem, restore->domid, PROT_READ | PROT_WRITE, 1, &gfn,
 				     &error);
 	if (!table)
@@ -78,6 +47,31 @@ static int seed_by_frame(struct restore_ctx *restore, uint64_t console_gfn, uint
 	return 0;
 }
 
+/*
+ * For an older Xen or privcmd driver, which cannot map the table by itself: put its first frame
+ * behind the guest's highest gfn for as long as it takes (XENMEM_add_to_physmap, xen/memory.h).
+ */
+static int seed_through_physmap(struct restore_ctx *restore, uint64_t console_gfn,
+				uint64_t store_gfn)
+{
+	xen_pfn_t gfn = 0;
+	int rc;
+
+	if (xc_domain_nr_gpfns(restore->xch, restore->domid, &gfn) < 0)
+		return ctx_fail_errno(&restore->ctx, errno,
+				      "cannot get the highest pfn of domain %u", restore->domid);
+	if (xc_domain_add_to_physmap(restore->xch, restore->domid, XENMAPSPACE_grant_table, 0, gfn))
+		return ctx_fail_errno(&restore->ctx, errno,
+				      "cannot put the grant table at gfn %#llx",
+				      (unsigned long long)gfn);
+	rc = seed_at(restore, gfn, console_gfn, store_gfn);
+	if (xc_domain_remove_from_physmap(restore->xch, restore->domid, gfn))
+		rc = ctx_fail_errno(&restore->ctx, errno,
+				    "cannot take the grant table from gfn %#llx again",
+				    (unsigned long long)gfn);
+	return rc;
+}
+
 int grant_table_seed(struct restore_ctx *restore, uint64_t console_gfn, uint64_t store_gfn)
 {
 	xenforeignmemory_resource_handle *resource;
@@ -88,7 +82,7 @@ int grant_table_seed(struct restore_ctx *restore, uint64_t console_gfn, uint64_t
 		XENMEM_resource_grant_table_id_shared, 0, 1, &table, PROT_READ | PROT_WRITE, 0);
 	if (!resource) {
 		if (errno == EOPNOTSUPP)
-			return seed_by_frame(restore, console_gfn, store_gfn);
+			return seed_through_physmap(restore, console_gfn, store_gfn);
 		return ctx_fail_errno(&restore->ctx, errno, "cannot map the grant table");
 	}
 	seed(restore, table, console_gfn, store_gfn);

@@ -71,7 +71,8 @@ static const char *const fn_names[FN_COUNT] = {
 	[FN_TSC_GET] = "get_tsc_info",
 	[FN_TSC_SET] = "set_tsc_info",
 	[FN_CLEAR] = "clear_domain_pages",
-	[FN_GNTTAB] = "gnttab_op",
+	[FN_PHYSMAP_ADD] = "add_to_physmap",
+	[FN_PHYSMAP_REMOVE] = "remove_from_physmap",
 	[FN_BUFFER_ALLOC] = "hypercall_buffer_alloc",
 	[FN_MAP] = "map",
 	[FN_UNMAP] = "unmap",
@@ -600,25 +601,30 @@ int xc_clear_domain_pages(xc_interface *xch, uint32_t domid, unsigned long dst_p
 	return 0;
 }
 
-int xc_gnttab_op(xc_interface *xch, int cmd, void *op, int op_size, int count)
+int xc_domain_add_to_physmap(xc_interface *xch, uint32_t domid, unsigned int space,
+			     unsigned long idx, xen_pfn_t gpfn)
 {
-	struct gnttab_setup_table *setup = op;
-	struct fake_domain *dom;
-	xen_pfn_t *list;
+	struct fake_domain *dom = domain_of(xch, domid);
 
-	HOLDS(cmd == GNTTABOP_setup_table);
-	HOLDS(op_size == (int)sizeof(*setup));
-	HOLDS(count == 1);
-	dom = domain_of(xch, setup->dom);
-	HOLDS(setup->nr_frames == 1);
+	HOLDS(space == XENMAPSPACE_grant_table);
+	HOLDS(idx == 0);
+	HOLDS(!fake_page(dom, gpfn));
 	fake.changes++;
-	if (enter(FN_GNTTAB))
+	if (enter(FN_PHYSMAP_ADD))
 		return -1;
-	list = buffer_check(setup->frame_list.p);
-	list[0] = FAKE_GRANT_GFN;
-	if (!fake_page(dom, FAKE_GRANT_GFN))
-		slot_fill(dom, FAKE_GRANT_GFN, dom->grant_frame, 0);
-	setup->status = GNTST_okay;
+	slot_fill(dom, gpfn, dom->grant_frame, 0);
+	return 0;
+}
+
+int xc_domain_remove_from_physmap(xc_interface *xch, uint32_t domid, xen_pfn_t gpfn)
+{
+	struct fake_domain *dom = domain_of(xch, domid);
+
+	HOLDS(fake_page(dom, gpfn) == fake_grants(dom));
+	fake.changes++;
+	if (enter(FN_PHYSMAP_REMOVE))
+		return -1;
+	slot_of(dom, gpfn)->gfn = UINT64_MAX; /* taken, and no gfn's */
 	return 0;
 }
 

@@ -21,8 +21,7 @@
 #include <xenforeignmemory.h>
 #include <xen/grant_table.h>
 
-#define FAKE_PAGE      4096u
-#define FAKE_GRANT_GFN 0x3ffff0ull /* where GNTTABOP_setup_table puts the table */
+#define FAKE_PAGE 4096u
 
 /* Exported by libxenctrl, declared in none of its headers. */
 void xc_report_error(xc_interface *xch, int code, const char *fmt, ...)
@@ -48,7 +47,8 @@ enum fake_fn {
 	FN_TSC_GET,
 	FN_TSC_SET,
 	FN_CLEAR,
-	FN_GNTTAB,
+	FN_PHYSMAP_ADD,
+	FN_PHYSMAP_REMOVE,
 	FN_BUFFER_ALLOC,
 	FN_MAP,
 	FN_UNMAP,

@@ -75,7 +75,7 @@ static void check_state_untouched(void)
 	ck_assert_uint_eq(fake.calls[FN_TSC_SET], 0);
 	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
 	ck_assert_uint_eq(fake.calls[FN_CLEAR], 0);
-	ck_assert_uint_eq(fake.calls[FN_GNTTAB], 0);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 0);
 	ck_assert_uint_eq(fake.calls[FN_MAP_RESOURCE], 0);
 }
 

@@ -208,7 +208,7 @@ START_TEST(large_restore)
 	ck_assert_int_lt(fake_trace_find(FN_UNMAP, 8), fake_trace_find(FN_CLEAR, 0));
 	ck_assert_int_lt(fake_trace_find(FN_CLEAR, 3), fake_trace_find(FN_PARAM_SET, 0));
 	ck_assert_uint_eq(fake.calls[FN_CLEAR], 4);
-	ck_assert_uint_eq(fake.calls[FN_GNTTAB], 0);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 0);
 
 	check_progress();
 	ck_assert_uint_eq(h.progress_total, LARGE_DATA);
@@ -1200,7 +1200,7 @@ END_TEST
 
 /* ---- grant table ------------------------------------------------------------------------- */
 
-START_TEST(grant_table_by_frame)
+START_TEST(grant_table_through_physmap)
 {
 	int fd = memfd_new();
 
@@ -1211,14 +1211,15 @@ START_TEST(grant_table_by_frame)
 	fake.fail_fn_at = 1;
 	fake.fail_errno = EOPNOTSUPP;
 	restore_well(fd);
-	ck_assert_uint_eq(fake.calls[FN_GNTTAB], 1);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 1);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_REMOVE], 1);
 	target_check(SMALL_SPECIAL);
 	ck_assert_uint_eq(h.nr_level[XENSR_LOG_ERROR], 0);
 	close(fd);
 }
 END_TEST
 
-START_TEST(grant_table_by_frame_fails)
+START_TEST(grant_table_through_physmap_fails)
 {
 	int fd = memfd_new();
 
@@ -1228,7 +1229,7 @@ START_TEST(grant_table_by_frame_fails)
 	fake.fail_fn = FN_MAP_RESOURCE;
 	fake.fail_fn_at = 1;
 	fake.fail_errno = EOPNOTSUPP;
-	fake.map_error_gfn = FAKE_GRANT_GFN;
+	fake.map_error_gfn = SMALL_SPECIAL + 8; /* behind the last */
 	fake.map_error = -EPERM;
 	harness_restore(fd);
 	harness_failed(EPERM, "cannot map the grant table: Operation not permitted");
@@ -1248,7 +1249,7 @@ START_TEST(grant_table_refused)
 	fake.fail_errno = EPERM;
 	harness_restore(fd);
 	harness_failed(EPERM, "cannot map the grant table: Operation not permitted");
-	ck_assert_uint_eq(fake.calls[FN_GNTTAB], 0);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 0);
 	close(fd);
 }
 END_TEST
@@ -1329,8 +1330,8 @@ int main(void)
 	tcase_add_test(tc, empty_params_after_full);
 
 	tc = tcase(suite, "grant table");
-	tcase_add_test(tc, grant_table_by_frame);
-	tcase_add_test(tc, grant_table_by_frame_fails);
+	tcase_add_test(tc, grant_table_through_physmap);
+	tcase_add_test(tc, grant_table_through_physmap_fails);
 	tcase_add_test(tc, grant_table_refused);
 	return harness_main(suite);
 }
