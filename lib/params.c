@@ -20,12 +20,3 @@ int params_copy(struct xensr_ctx *ctx, void *to, size_t known_size, const void *
 	memcpy(to, from, size < known_size ? size : known_size);
 	return 0;
 }
-
-int params_no_memory(struct xensr_error *err)
-{
-	struct xensr_ctx ctx;
-	const struct xensr_reports none = {0};
-
-	ctx_init(&ctx, -1, &none);
-	return ctx_finish(&ctx, ctx_fail_errno(&ctx, ENOMEM, "no memory to begin with"), err);
-}

@@ -16,7 +16,4 @@
  */
 int params_copy(struct xensr_ctx *ctx, void *to, size_t known_size, const void *from) MUST_CHECK;
 
-/* For the allocation of the context itself: fill *err (may be NULL), set errno, return -1. */
-int params_no_memory(struct xensr_error *err);
-
 #endif

@@ -209,19 +209,24 @@ static void restore_release(struct restore_ctx *restore)
 int xensr_restore(const struct xensr_restore_params *params, struct xensr_restore_results *results,
 		  struct xensr_error *err)
 {
-	struct restore_ctx *restore = calloc(1, sizeof(*restore));
+	struct xensr_restore_params copy = XENSR_RESTORE_PARAMS_INIT;
+	struct xensr_ctx ctx;
+	struct restore_ctx *restore;
 	int rc = -1;
 
+	ctx_init(&ctx, -1, &copy.reports);
+	if (params_copy(&ctx, &copy, sizeof(copy), params))
+		return ctx_finish(&ctx, -1, err);
+	ctx_init(&ctx, copy.io_fd, &copy.reports);
+	restore = calloc(1, sizeof(*restore));
 	if (!restore)
-		return params_no_memory(err);
-	restore->params = (struct xensr_restore_params)XENSR_RESTORE_PARAMS_INIT;
-	ctx_init(&restore->ctx, -1, &restore->params.reports);
-	if (params_copy(&restore->ctx, &restore->params, sizeof(restore->params), params))
-		goto out;
-	ctx_init(&restore->ctx, restore->params.io_fd, &restore->params.reports);
+		return ctx_finish(&ctx, ctx_fail_errno(&ctx, ENOMEM, "no memory to begin with"),
+				  err);
+	restore->ctx = ctx;
+	restore->params = copy;
+	restore->xch = copy.xch;
+	restore->domid = copy.domid;
 	reader_init(&restore->reader, &restore->ctx, false);
-	restore->xch = restore->params.xch;
-	restore->domid = restore->params.domid;
 
 	if (restore_start(restore) || restore_run(restore))
 		goto out;

@@ -294,18 +294,23 @@ static void save_release(struct save_ctx *save)
 
 int xensr_save(const struct xensr_save_params *params, struct xensr_error *err)
 {
-	struct save_ctx *save = calloc(1, sizeof(*save));
+	struct xensr_save_params copy = XENSR_SAVE_PARAMS_INIT;
+	struct xensr_ctx ctx;
+	struct save_ctx *save;
 	int rc = -1;
 
+	ctx_init(&ctx, -1, &copy.reports);
+	if (params_copy(&ctx, &copy, sizeof(copy), params))
+		return ctx_finish(&ctx, -1, err);
+	ctx_init(&ctx, copy.io_fd, &copy.reports);
+	save = calloc(1, sizeof(*save));
 	if (!save)
-		return params_no_memory(err);
-	save->params = (struct xensr_save_params)XENSR_SAVE_PARAMS_INIT;
-	ctx_init(&save->ctx, -1, &save->params.reports);
-	if (params_copy(&save->ctx, &save->params, sizeof(save->params), params))
-		goto out;
-	ctx_init(&save->ctx, save->params.io_fd, &save->params.reports);
-	save->xch = save->params.xch;
-	save->domid = save->params.domid;
+		return ctx_finish(&ctx, ctx_fail_errno(&ctx, ENOMEM, "no memory to begin with"),
+				  err);
+	save->ctx = ctx;
+	save->params = copy;
+	save->xch = copy.xch;
+	save->domid = copy.domid;
 
 	if (save_start(save) || save_run(save))
 		goto out;
