@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xensim: make a simulated host, build, run, check and compare guests on it.
+ * Exit code 0: done, or as it should be; 1: a difference, named on stdout; 2: wrong use or an
+ * error, named on stderr.
+ */
+#include "guest.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: xensim host DIR [--frames N] [--xen 4.17|4.20] [--scatter] [--no-resource]\n"
+	"                       [--refuse-order N] [--resident]\n"
+	"                                            make a host in an empty folder\n"
+	"       xensim build DIR [--type pvh|hvm] [--memory MIB] [--pages N] [--seed N]\n"
+	"                       [--vcpus N] [--ballooned PERMIL] [--plain PERMIL]\n"
+	"                       [--vram-tracked]     build a guest, print its domid\n"
+	"       xensim new DIR [--type hvm] [--memory MIB] [--pages N] [--vcpus N]\n"
+	"                                            an empty domain to restore into\n"
+	"       xensim check DIR DOMID               is the guest as it was built?\n"
+	"       xensim compare DIR DOMID DIR DOMID   is the second what the first was?\n"
+	"       xensim run DIR DOMID [--rate N] [--working-set PAGES] [--seconds S]\n"
+	"       xensim show DIR DOMID                the domain's state, as JSON\n"
+	"       xensim stats DIR                     what was counted so far, as JSON\n"
+	"       xensim destroy DIR DOMID\n";
+
+struct options {
+	struct sim_host_options host;
+	struct sim_guest guest;
+	struct sim_run_options run;
+	bool vram_tracked;
+	uint64_t memory;
+};
+
+enum option_id {
+	OPT_FRAMES = 1,
+	OPT_XEN,
+	OPT_SCATTER,
+	OPT_NO_RESOURCE,
+	OPT_RESIDENT,
+	OPT_REFUSE_ORDER,
+	OPT_TYPE,
+	OPT_MEMORY,
+	OPT_PAGES,
+	OPT_SEED,
+	OPT_VCPUS,
+	OPT_BALLOONED,
+	OPT_PLAIN,
+	OPT_VRAM_TRACKED,
+	OPT_RATE,
+	OPT_WORKING_SET,
+	OPT_SECONDS,
+};
+
+static const struct option long_options[] = {
+	{"frames", required_argument, NULL, OPT_FRAMES},
+	{"xen", required_argument, NULL, OPT_XEN},
+	{"scatter", no_argument, NULL, OPT_SCATTER},
+	{"no-resource", no_argument, NULL, OPT_NO_RESOURCE},
+	{"resident", no_argument, NULL, OPT_RESIDENT},
+	{"refuse-order", required_argument, NULL, OPT_REFUSE_ORDER},
+	{"type", required_argument, NULL, OPT_TYPE},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"pages", required_argument, NULL, OPT_PAGES},
+	{"seed", required_argument, NULL, OPT_SEED},
+	{"vcpus", required_argument, NULL, OPT_VCPUS},
+	{"ballooned", required_argument, NULL, OPT_BALLOONED},
+	{"plain", required_argument, NULL, OPT_PLAIN},
+	{"vram-tracked", no_argument, NULL, OPT_VRAM_TRACKED},
+	{"rate", required_argument, NULL, OPT_RATE},
+	{"working-set", required_argument, NULL, OPT_WORKING_SET},
+	{"seconds", required_argument, NULL, OPT_SECONDS},
+	{NULL, 0, NULL, 0},
+};
+
+static int fail(const char *what, int error)
+{
+	fprintf(stderr, "xensim: %s: %s\n", what, strerror(error < 0 ? -error : error));
+	return 2;
+}
+
+static bool parse_kind(struct options *o, const char *text)
+{
+	if (!strcmp(text, "pvh"))
+		o->guest.kind = SIM_GUEST_PVH;
+	else if (!strcmp(text, "hvm"))
+		o->guest.kind = SIM_GUEST_HVM;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_option(struct options *o, int option)
+{
+	uint64_t number = optarg ? strtoull(optarg, NULL, 0) : 0;
+
+	switch (option) {
+	case OPT_FRAMES:
+		o->host.frames = number;
+		return number > 1;
+	case OPT_XEN:
+		return sscanf(optarg, "%u.%u", &o->host.xen_major, &o->host.xen_minor) == 2;
+	case OPT_SCATTER:
+		o->host.scatter = true;
+		return true;
+	case OPT_NO_RESOURCE:
+		o->host.no_resource = true;
+		return true;
+	case OPT_RESIDENT:
+		o->host.resident = true;
+		return true;
+	case OPT_REFUSE_ORDER:
+		o->host.refuse_order_above = (uint32_t)number;
+		return true;
+	case OPT_TYPE:
+		return parse_kind(o, optarg);
+	case OPT_MEMORY:
+		o->guest.pages = number << (20 - SIM_PAGE_SHIFT);
+		return number > 0;
+	case OPT_PAGES:
+		o->guest.pages = number;
+		return number > 0;
+	case OPT_SEED:
+		o->guest.seed = number;
+		return true;
+	case OPT_VCPUS:
+		o->guest.vcpus = (uint32_t)number;
+		return true;
+	case OPT_BALLOONED:
+		o->guest.ballooned_permil = (uint32_t)number;
+		return number < 1000;
+	case OPT_PLAIN:
+		o->guest.plain_permil = (uint32_t)number;
+		return number <= 1000;
+	case OPT_VRAM_TRACKED:
+		o->vram_tracked = true;
+		return true;
+	case OPT_RATE:
+		o->run.pages_per_second = number;
+		return true;
+	case OPT_WORKING_SET:
+		o->run.working_set = number;
+		return number > 0;
+	case OPT_SECONDS:
+		o->run.seconds = strtod(optarg, NULL);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* DIR and DOMID at argv[0] and [1]. */
+static struct sim_domain *find_domain(char **argv)
+{
+	struct sim_host *host = sim_host_open(argv[0]);
+	struct sim_domain *domain = NULL;
+
+	if (!host)
+		fail(argv[0], errno);
+	else
+		domain = sim_domain_get(host, (uint32_t)strtoul(argv[1], NULL, 10));
+	if (host && !domain)
+		fail(argv[1], ESRCH);
+	return domain;
+}
+
+static int command_host(const struct options *o, char **argv)
+{
+	int rc = sim_host_create(argv[0], &o->host);
+
+	return rc ? fail(argv[0], rc) : 0;
+}
+
+static int command_build(const struct options *o, char **argv)
+{
+	struct sim_host *host = sim_host_open(argv[0]);
+	int domid;
+
+	if (!host)
+		return fail(argv[0], errno);
+	domid = sim_guest_build(host, &o->guest);
+	if (domid < 0)
+		return fail("build", domid);
+	sim_domain_get(host, (uint32_t)domid)->state->vram_tracked = o->vram_tracked;
+	printf("%d\n", domid);
+	return 0;
+}
+
+static int command_new(const struct options *o, char **argv)
+{
+	struct sim_host *host = sim_host_open(argv[0]);
+	struct sim_domain_options domain = {
+		.type = SIM_HVM,
+		.max_pages = o->guest.pages + 1024,
+		.vcpus = o->guest.vcpus,
+	};
+	int domid;
+
+	if (!host)
+		return fail(argv[0], errno);
+	domid = sim_domain_create(host, &domain);
+	if (domid < 0)
+		return fail("new", domid);
+	printf("%d\n", domid);
+	return 0;
+}
+
+static int verdict(int rc, const struct sim_difference *difference)
+{
+	if (rc < 0)
+		return fail("check", rc);
+	puts(rc ? difference->text : "same");
+	return rc;
+}
+
+static int command_check(const struct options *o, char **argv)
+{
+	struct sim_difference difference = {""};
+	struct sim_domain *domain = find_domain(argv);
+
+	(void)o;
+	return domain ? verdict(sim_guest_check(domain, &difference), &difference) : 2;
+}
+
+static int command_compare(const struct options *o, char **argv)
+{
+	struct sim_difference difference = {""};
+	struct sim_domain *saved = find_domain(argv);
+	struct sim_domain *restored = saved ? find_domain(argv + 2) : NULL;
+
+	(void)o;
+	if (!restored)
+		return 2;
+	return verdict(sim_guest_compare(saved, restored, &difference), &difference);
+}
+
+static int command_run(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	struct sim_run_options run = o->run;
+	int64_t written;
+
+	if (!domain)
+		return 2;
+	if (run.working_set == 0)
+		run.working_set = domain->state->guest.pages;
+	if (run.working_set == 0)
+		return fail("run", EINVAL);
+	written = sim_guest_run(domain, &run);
+	printf("%" PRId64 "\n", written);
+	return 0;
+}
+
+static uint64_t superpages(const struct sim_domain *domain)
+{
+	uint64_t found = 0;
+
+	for (uint64_t gfn = sim_p2m_next(domain, 0); gfn < SIM_GFN_LIMIT;
+	     gfn = sim_p2m_next(domain, gfn + 1))
+		found += (sim_p2m_get(domain, gfn) >> SIM_P2M_ORDER_SHIFT & 0x1f) >= 9;
+	return found;
+}
+
+static int command_show(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	const struct sim_domain_state *state;
+
+	(void)o;
+	if (!domain)
+		return 2;
+	state = domain->state;
+	printf("{\"domid\": %u, \"tot_pages\": %" PRIu64 ", \"max_pages\": %" PRIu64
+	       ", \"max_gfn\": %" PRIu64 ", \"paused\": %d, \"shutdown\": %d, \"reason\": %u, "
+	       "\"log_dirty\": %d, \"logged_before\": %d, \"in_superpages\": %" PRIu64
+	       ", \"policy_set\": %d, \"params_set\": %" PRIu64 "}\n",
+	       state->domid, state->tot_pages, state->max_pages, state->max_gfn, state->paused,
+	       state->shutdown, state->shutdown_reason, state->log_dirty, state->logged_before,
+	       superpages(domain), state->policy_set, state->params_set);
+	return 0;
+}
+
+static int command_stats(const struct options *o, char **argv)
+{
+	struct sim_host *host = sim_host_open(argv[0]);
+	const struct sim_counters *c;
+	uint64_t all = 0;
+
+	(void)o;
+	if (!host)
+		return fail(argv[0], errno);
+	c = &host->state->counters;
+	for (unsigned i = 0; i < SIM_HYPERCALLS; i++)
+		all += c->hypercalls[i];
+	printf("{\"hypercalls\": %" PRIu64 ", \"maps\": %" PRIu64 ", \"pages_mapped\": %" PRIu64
+	       ", \"unmaps\": %" PRIu64 ", \"leaked_maps\": %" PRIu64
+	       ", \"leaked_buffers\": %" PRIu64 ", \"violations\": %" PRIu64
+	       ", \"faults_delivered\": %" PRIu64 ", \"free_frames\": %" PRIu64 "}\n",
+	       all, c->maps, c->pages_mapped, c->unmaps, c->leaked_maps, c->leaked_buffers,
+	       c->violations, c->faults_delivered, host->state->free_frames);
+	return 0;
+}
+
+static int command_destroy(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	int rc;
+
+	(void)o;
+	if (!domain)
+		return 2;
+	rc = sim_domain_destroy(domain->host, domain->state->domid);
+	return rc ? fail("destroy", rc) : 0;
+}
+
+static const struct {
+	const char *name;
+	int arguments;
+	int (*run)(const struct options *o, char **argv);
+} commands[] = {
+	{"host", 1, command_host},       {"build", 1, command_build},
+	{"new", 1, command_new},         {"check", 2, command_check},
+	{"run", 2, command_run},         {"show", 2, command_show},
+	{"compare", 4, command_compare}, {"stats", 1, command_stats},
+	{"destroy", 2, command_destroy},
+};
+
+int main(int argc, char **argv)
+{
+	struct options o = {
+		.host = {.frames = 4u << 20, .xen_major = 4, .xen_minor = 17},
+		.guest = {.kind = SIM_GUEST_PVH, .vcpus = 1, .seed = 1, .plain_permil = 100},
+		.run = {.seconds = 60},
+	};
+	int option;
+
+	o.guest.pages = 128u << (20 - SIM_PAGE_SHIFT);
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (!parse_option(&o, option))
+			goto wrong;
+	}
+	argc -= optind;
+	argv += optind;
+	for (size_t i = 0; argc > 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(argv[0], commands[i].name) && argc - 1 == commands[i].arguments)
+			return commands[i].run(&o, argv + 1);
+	}
+wrong:
+	fputs(usage, stderr);
+	return 2;
+}

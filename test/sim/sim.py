@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Simulated hosts from Python, and a driver that plays libxl to a save helper.
+
+    with Host() as host:
+        guest = host.build(type="pvh", memory=64)
+        with open("image", "wb") as image:
+            outcome = save(helper("xensr"), host, guest, image)
+
+What the driver knows of the helper's protocol stands in one place, class Driver.
+"""
+
+import ctypes
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+
+BUILD = os.environ.get("XENSIM_BUILD", os.getcwd())
+CACHE = os.environ.get("XENSR_CACHE", os.path.expanduser("~/.cache/xensr"))
+STORE_EVTCHN, CONSOLE_EVTCHN = 11, 12
+STATIC_DATA_MISSING = {1: "CPUID", 2: "MSR"}
+
+
+class SimError(Exception):
+    """The simulated host or the driver itself failed: not a verdict on a helper."""
+
+
+def library() -> str:
+    return os.path.join(BUILD, ".libs", "libxensim.so")
+
+
+def fault_library() -> str:
+    return os.path.join(BUILD, ".libs", "libxenfault.so")
+
+
+def helper(name: str) -> str:
+    """The path of a helper: "xensr" is the one just built, "stock" Debian's."""
+    if name == "xensr":
+        # What libtool wraps in a script that finds the library: environment() does that here.
+        return os.path.join(BUILD, ".libs", "libxl-save-helper")
+    return os.environ.get("XENSIM_STOCK") or os.path.join(
+        CACHE, "stock", "usr", "lib", "xen-4.17", "bin", "libxl-save-helper"
+    )
+
+
+def have_stock() -> bool:
+    return os.access(helper("stock"), os.X_OK)
+
+
+# ---- hosts ----------------------------------------------------------------------------------
+
+
+class Host:
+    """A simulated host in a folder of its own on tmpfs; gone after the with block."""
+
+    def __init__(self, **options):
+        self.dir = tempfile.mkdtemp(prefix="xensim.", dir="/dev/shm")
+        self.options = options
+
+    def __enter__(self):
+        try:
+            self.command("host", self.dir, **self.options)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *unused):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def run(self, *arguments, **options):
+        """Run an xensim command; its CompletedProcess. True stands for an option without value."""
+        words = [os.path.join(BUILD, "xensim"), *map(str, arguments)]
+        for name, value in options.items():
+            if value is False or value is None:
+                continue
+            words.append("--" + name.replace("_", "-"))
+            if value is not True:
+                words.append(str(value))
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    def command(self, *arguments, **options) -> str:
+        done = self.run(*arguments, **options)
+        if done.returncode != 0:
+            raise SimError(f"xensim {arguments[0]}: {done.stderr or done.stdout}")
+        return done.stdout.strip()
+
+    def build(self, **options) -> int:
+        return int(self.command("build", self.dir, **options))
+
+    def new(self, **options) -> int:
+        return int(self.command("new", self.dir, **options))
+
+    def destroy(self, domid: int):
+        self.command("destroy", self.dir, domid)
+
+    def check(self, domid: int) -> str:
+        """"same", or the first difference from what was built."""
+        return self._verdict(self.run("check", self.dir, domid))
+
+    def compare(self, domid: int, other: "Host", other_domid: int) -> str:
+        """"same", or the first difference of the restored domain from the saved one."""
+        return self._verdict(self.run("compare", self.dir, domid, other.dir, other_domid))
+
+    @staticmethod
+    def _verdict(done) -> str:
+        if done.returncode > 1:
+            raise SimError(done.stderr)
+        return done.stdout.strip()
+
+    def show(self, domid: int) -> dict:
+        return json.loads(self.command("show", self.dir, domid))
+
+    def stats(self) -> dict:
+        return json.loads(self.command("stats", self.dir))
+
+    def start_guest(self, domid: int, **options) -> subprocess.Popen:
+        """A program that writes to the guest's memory until the guest suspends."""
+        words = [os.path.join(BUILD, "xensim"), "run", self.dir, str(domid)]
+        for name, value in options.items():
+            words += ["--" + name.replace("_", "-"), str(value)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+    def suspend(self, domid: int) -> bool:
+        return _toolstack("xensim_suspend")(self.dir.encode(), domid) == 0
+
+    def resume(self, domid: int) -> bool:
+        return _toolstack("xensim_resume")(self.dir.encode(), domid) == 0
+
+
+def _toolstack(name):
+    function = getattr(ctypes.CDLL(library()), name)
+    function.argtypes = (ctypes.c_char_p, ctypes.c_uint32)
+    function.restype = ctypes.c_int
+    return function
+
+
+def _environment(host: Host, extra: dict) -> dict:
+    preload = [library()]
+    if any(name.startswith("XENFAULT_") for name in extra):
+        preload.insert(0, fault_library())
+    return dict(
+        os.environ,
+        XENSIM_HOST=host.dir,
+        LD_PRELOAD=":".join(preload),
+        LD_LIBRARY_PATH=os.path.join(BUILD, ".libs"),
+        ASAN_OPTIONS="verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""),
+        **{name: str(value) for name, value in extra.items()},
+    )
+
+
+# ---- the driver -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a helper did."""
+
+    status: int = 0  # as subprocess has it: negative for a signal
+    complete: tuple | None = None  # (retval, errnoval) of the complete message
+    results: tuple | None = None  # (store gfn, console gfn) of restore_results
+    log: list = dataclasses.field(default_factory=list)  # (level, text)
+    progress: list = dataclasses.field(default_factory=list)  # (what, done, total)
+    calls: list = dataclasses.field(default_factory=list)  # callbacks, in order
+    stderr: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0 and self.complete is not None and self.complete[0] == 0
+
+    @property
+    def errors(self) -> str:
+        """What it said at level error and above, and on stderr."""
+        return "\n".join([text for level, text in self.log if level >= 7] + [self.stderr]).strip()
+
+
+class Driver:
+    """Plays libxl to one helper process (spec: the save helper's protocol).
+
+    `answers` gives the value, or a function of the arguments, for callbacks by name. What is
+    not in it gets the answer of a toolstack that is content. `cancel_at` and `vanish_at` name a
+    callback at which the helper is sent SIGTERM, or its pipes are closed.
+    """
+
+    CALLS = {
+        3: ("suspend", ""),
+        4: ("postcopy", ""),
+        5: ("checkpoint", ""),
+        6: ("wait_checkpoint", ""),
+        7: ("switch_qemu_logdirty", "II"),
+        8: ("static_data_done", "I"),
+    }
+    CONTENT = {"suspend": 1, "postcopy": 1, "checkpoint": 1, "wait_checkpoint": 1}
+
+    def __init__(self, words, host, fds, answers=None, env=None, cancel_at=None, vanish_at=None,
+                 timeout=120, wrapper=()):
+        self.outcome = Outcome()
+        self.answers = dict(self.CONTENT, **(answers or {}))
+        self.cancel_at, self.vanish_at = cancel_at, vanish_at
+        self.deadline = time.monotonic() + timeout
+        self.stderr = tempfile.TemporaryFile()
+        self.start = time.monotonic()
+        self.process = subprocess.Popen(
+            [*wrapper, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self.stderr, pass_fds=fds, env=_environment(host, env or {}), bufsize=0)
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self.process.stdout.read(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def _message(self):
+        (length,) = struct.unpack("<H", self._read(2))
+        body = self._read(length)
+        return struct.unpack_from("<H", body)[0], body[2:]
+
+    @staticmethod
+    def _string(body: bytes):
+        (size,) = struct.unpack_from("<I", body)
+        return body[4:4 + size - 1].decode(errors="replace"), body[4 + size:]
+
+    def _handle(self, number: int, body: bytes):
+        """Record a message; the reply it wants, or None."""
+        if number == 1:
+            level, _ = struct.unpack_from("<II", body)
+            _, rest = self._string(body[8:])
+            self.outcome.log.append((level, self._string(rest)[0]))
+            return None
+        if number == 2:
+            _, rest = self._string(body)
+            what, rest = self._string(rest)
+            self.outcome.progress.append((what, *struct.unpack("<QQ", rest)))
+            return None
+        if number == 9:
+            self.outcome.results = struct.unpack("<QQ", body)
+            return None
+        if number == 10:
+            self.outcome.complete = struct.unpack("<ii", body)
+            self.outcome.seconds = time.monotonic() - self.start
+            return 0
+        if number not in self.CALLS:
+            raise SimError(f"message {number} is unknown")
+        name, layout = self.CALLS[number]
+        arguments = struct.unpack("<" + layout, body)
+        self.outcome.calls.append((name, *arguments))
+        if name == self.cancel_at:
+            self.process.send_signal(signal.SIGTERM)
+        answer = self.answers.get(name, 0)
+        return answer(*arguments) if callable(answer) else answer
+
+    def run(self) -> Outcome:
+        try:
+            while True:
+                number, body = self._message()
+                reply = self._handle(number, body)
+                if reply is None:
+                    continue
+                if number != 10 and self.CALLS[number][0] == self.vanish_at:
+                    break
+                self.process.stdin.write(struct.pack("<i", reply))
+        except (EOFError, BrokenPipeError):
+            pass
+        finally:
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self._reap()
+        return self.outcome
+
+    def _reap(self):
+        while True:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > self.deadline:
+                self.process.kill()
+                os.wait4(self.process.pid, 0)
+                raise SimError("the helper does not end")
+            time.sleep(0.0005)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.outcome.status = self.process.returncode
+        self.outcome.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.stderr.seek(0)
+        self.outcome.stderr = self.stderr.read().decode(errors="replace")
+        self.stderr.close()
+
+
+def _fd(stream) -> int:
+    return stream if isinstance(stream, int) else stream.fileno()
+
+
+def save(program, host, domid, stream, flags=0, stream_type=0, answers=None,
+         callbacks=("suspend", "switch_qemu_logdirty"), **driver) -> Outcome:
+    """Have a helper save a domain to a file or descriptor. The guest is resumed by the caller."""
+    bits = sum(1 << n for n, (name, _) in Driver.CALLS.items() if name in callbacks)
+    answers = dict({"suspend": lambda: int(host.suspend(domid))}, **(answers or {}))
+    words = [program, "--save-domain", _fd(stream), -1, domid, flags, bits, stream_type]
+    return Driver(words, host, (_fd(stream),), answers, **driver).run()
+
+
+def restore(program, host, domid, stream, stream_type=0, answers=None,
+            callbacks=("static_data_done",), **driver) -> Outcome:
+    """Have a helper restore a stream into an empty domain."""
+    bits = sum(1 << n for n, (name, _) in Driver.CALLS.items() if name in callbacks)
+    bits |= 1 << 9
+    words = [program, "--restore-domain", _fd(stream), -1, domid, STORE_EVTCHN, 0,
+             CONSOLE_EVTCHN, 0, bits, stream_type]
+    return Driver(words, host, (_fd(stream),), answers, **driver).run()
+
+
+def limit_core_dumps():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+limit_core_dumps()
