@@ -7,33 +7,61 @@
 #include "io.h"
 #include "record.h"
 
-static int check_entry(struct xensr_ctx *ctx, uint32_t guest_type, uint64_t entry)
+/* Say what is wrong with the entry. */
+static int fail_entry(struct xensr_ctx *ctx, uint64_t entry)
 {
 	enum page_type type = page_entry_type(entry);
 	uint64_t pfn = page_entry_pfn(entry);
 
 	if (!page_type_known(type))
 		return ctx_fail(ctx, EBADMSG, "type %#x of pfn %#" PRIx64 " is unknown", type, pfn);
-	if (guest_type == GUEST_X86_HVM && page_type_is_table(type))
-		return ctx_fail(ctx, EBADMSG,
-				"type %#x of pfn %#" PRIx64 " is a page table, which an x86 HVM "
-				"guest has not",
-				type, pfn);
 	if (pfn >= PFN_LIMIT_X86)
 		return ctx_fail(ctx, EBADMSG, "pfn %#" PRIx64 " is beyond what x86 can address",
 				pfn);
-	return 0;
+	return ctx_fail(ctx, EBADMSG,
+			"type %#x of pfn %#" PRIx64 " is a page table, which an x86 HVM guest has "
+			"not",
+			type, pfn);
 }
 
-int pages_check_entries(struct xensr_ctx *ctx, uint32_t guest_type, const uint64_t *entries,
-			uint32_t count, uint32_t *data_pages)
+/* A bit for each type of page. */
+struct type_sets {
+	uint32_t good, with_data, populated;
+};
+
+static struct type_sets type_sets(uint32_t guest_type)
 {
-	*data_pages = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		if (check_entry(ctx, guest_type, entries[i]))
-			return -1;
-		*data_pages += page_type_has_data(page_entry_type(entries[i]));
+	struct type_sets sets = {0};
+
+	for (unsigned t = 0; t < 16; t++) {
+		enum page_type type = (enum page_type)t;
+		bool good = page_type_known(type) &&
+			    !(guest_type == GUEST_X86_HVM && page_type_is_table(type));
+
+		sets.good |= (uint32_t)good << t;
+		sets.with_data |= (uint32_t)page_type_has_data(type) << t;
+		sets.populated |= (uint32_t)page_type_is_populated(type) << t;
 	}
+	return sets;
+}
+
+/* Holes come by the million, so this looks up rather than asks. */
+int pages_check_entries(struct xensr_ctx *ctx, uint32_t guest_type, const uint64_t *entries,
+			uint32_t count, uint32_t *data_pages, uint32_t *populated)
+{
+	const struct type_sets sets = type_sets(guest_type);
+	uint32_t with_data = 0, wanted = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		enum page_type type = page_entry_type(entries[i]);
+
+		if (!(sets.good >> type & 1) || page_entry_pfn(entries[i]) >= PFN_LIMIT_X86)
+			return fail_entry(ctx, entries[i]);
+		with_data += sets.with_data >> type & 1;
+		wanted += sets.populated >> type & 1;
+	}
+	*data_pages = with_data;
+	*populated = wanted;
 	return 0;
 }
 

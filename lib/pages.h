@@ -55,10 +55,11 @@ static inline bool page_type_is_populated(enum page_type type)
 
 /*
  * Check type and pfn of `count` wire entries for a guest type. *data_pages is how many carry
- * data. Returns 0, or -1 with the error set to the first bad entry.
+ * data, *populated how many want memory. Returns 0, or -1 with the error set to the first bad
+ * entry.
  */
 int pages_check_entries(struct xensr_ctx *ctx, uint32_t guest_type, const uint64_t *entries,
-			uint32_t count, uint32_t *data_pages) MUST_CHECK;
+			uint32_t count, uint32_t *data_pages, uint32_t *populated) MUST_CHECK;
 
 /*
  * Write one PAGE_DATA record in one call: `count` (1 … PAGES_BATCH) entries and the pages of

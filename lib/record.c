@@ -163,6 +163,21 @@ int read_headers(struct reader *reader)
 	return 0;
 }
 
+/* Make room in the buffer, keeping what is in it. */
+static int reader_reserve(struct reader *reader, size_t octets)
+{
+	uint8_t *bigger;
+
+	if (octets <= reader->buffer_size)
+		return 0;
+	bigger = realloc(reader->buffer, octets);
+	if (!bigger)
+		return ctx_fail_errno(reader->ctx, ENOMEM, "no %zu octets for the body", octets);
+	reader->buffer = bigger;
+	reader->buffer_size = octets;
+	return 0;
+}
+
 /*
  * Read `length` octets of body to buffer[have…]. The buffer grows no faster than octets
  * arrive, so a length alone never makes us allocate.
@@ -177,53 +192,75 @@ static int read_body(struct reader *reader, size_t have, size_t length)
 
 		if (reader->buffer_size < end && now > (have > first ? have : first))
 			now = have > first ? have : first;
-		if (reader->buffer_size < have + now) {
-			uint8_t *bigger = realloc(reader->buffer, have + now);
-
-			if (!bigger)
-				return ctx_fail_errno(reader->ctx, ENOMEM,
-						      "no %zu octets for the body", have + now);
-			reader->buffer = bigger;
-			reader->buffer_size = have + now;
-		}
-		if (io_read(reader->ctx, reader->buffer + have, now))
+		if (reader_reserve(reader, have + now) ||
+		    io_read(reader->ctx, reader->buffer + have, now))
 			return -1;
 		have += now;
 	}
 	return 0;
 }
 
-/* The count and entries of a PAGE_DATA record; its pages stay on the descriptor. */
+/* What a saver's usual PAGE_DATA record has before its pages. */
+#define PAGE_DATA_FRONT (sizeof(struct wire_page_data) + PAGES_BATCH * sizeof(uint64_t))
+
+/*
+ * Fetch the front of a PAGE_DATA record in one call: as much of the body as its entries usually
+ * take, and the next record's header too if that is all of it. What of it turns out to be pages
+ * is kept for read_pages. Returns the octets in the buffer, or -1.
+ */
+static int64_t read_page_data_front(struct reader *reader, uint32_t length)
+{
+	size_t front = length < PAGE_DATA_FRONT ? length : PAGE_DATA_FRONT;
+	struct iovec iov[2] = {
+		{.iov_len = front},
+		{.iov_base = &reader->ahead},
+	};
+
+	if (reader_reserve(reader, PAGE_DATA_FRONT))
+		return -1;
+	iov[0].iov_base = reader->buffer;
+	if (front == length) {
+		iov[1].iov_len = sizeof(reader->ahead);
+		reader->have_ahead = true;
+	}
+	return io_readv(reader->ctx, iov, 2) ? -1 : (int64_t)front;
+}
+
+/* The count and entries of a PAGE_DATA record; its pages are left to read_pages. */
 static int read_page_entries(struct reader *reader, struct record *rec)
 {
 	struct xensr_ctx *ctx = reader->ctx;
 	struct wire_page_data head;
 	uint64_t room = (rec->length - sizeof(head)) / sizeof(uint64_t);
-	uint64_t expect;
+	int64_t have = read_page_data_front(reader, rec->length);
+	uint64_t front, expect;
 
-	if (io_read(ctx, &head, sizeof(head)))
+	if (have < 0)
 		return -1;
+	memcpy(&head, reader->buffer, sizeof(head));
 	if (head.count == 0)
 		return ctx_fail(ctx, EBADMSG, "has no entries");
 	if (head.count > room)
 		return ctx_fail(ctx, EBADMSG,
 				"claims %u entries, but its %u octets have room for %" PRIu64,
 				head.count, rec->length, room);
-	if (read_body(reader, 0, (size_t)head.count * sizeof(uint64_t)))
+	front = sizeof(head) + (uint64_t)head.count * sizeof(uint64_t);
+	if (front > (uint64_t)have && read_body(reader, (size_t)have, front - (size_t)have))
 		return -1;
 
-	rec->entries = (const uint64_t *)(const void *)reader->buffer;
+	rec->entries = (const uint64_t *)(const void *)(reader->buffer + sizeof(head));
 	rec->count = head.count;
 	if (pages_check_entries(ctx, reader->headers.guest_type, rec->entries, rec->count,
-				&rec->data_pages))
+				&rec->data_pages, &rec->populated))
 		return -1;
-	expect = sizeof(head) + (uint64_t)rec->count * sizeof(uint64_t) +
-		 (uint64_t)rec->data_pages * PAGE_OCTETS;
+	expect = front + (uint64_t)rec->data_pages * PAGE_OCTETS;
 	if (expect != rec->length)
 		return ctx_fail(ctx, EBADMSG,
 				"is %u octets long, but %u entries with %u pages make %" PRIu64,
 				rec->length, rec->count, rec->data_pages, expect);
 	reader->pages_left = rec->data_pages;
+	reader->early = reader->buffer + front;
+	reader->early_octets = front < (uint64_t)have ? (size_t)((uint64_t)have - front) : 0;
 	return 0;
 }
 
@@ -302,9 +339,29 @@ int read_record(struct reader *reader, struct record *rec)
 	}
 }
 
+/* Fill the vectors from what came early with the entries, as far as that goes. */
+static void take_early(struct reader *reader, struct iovec **iov, size_t *n)
+{
+	while (reader->early_octets && *n) {
+		size_t now = reader->early_octets < (*iov)->iov_len ? reader->early_octets
+								    : (*iov)->iov_len;
+
+		memcpy((*iov)->iov_base, reader->early, now);
+		reader->early += now;
+		reader->early_octets -= now;
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + now;
+		(*iov)->iov_len -= now;
+		if ((*iov)->iov_len)
+			break;
+		(*iov)++;
+		(*n)--;
+	}
+}
+
 int read_pages(struct reader *reader, struct iovec *iov, size_t n, uint32_t pages)
 {
 	struct xensr_ctx *ctx = reader->ctx;
+	bool ahead;
 
 	if (pages > reader->pages_left)
 		return ctx_fail(ctx, EINVAL, "%u pages asked for, %u are left", pages,
@@ -312,15 +369,17 @@ int read_pages(struct reader *reader, struct iovec *iov, size_t n, uint32_t page
 	if (pages == 0)
 		return 0;
 
+	take_early(reader, &iov, &n);
 	reader->pages_left -= pages;
-	if (reader->pages_left == 0) {
+	ahead = reader->pages_left == 0 && !reader->have_ahead;
+	if (ahead) {
 		iov[n].iov_base = &reader->ahead;
 		iov[n].iov_len = sizeof(reader->ahead);
 		n++;
 	}
 	if (io_readv(ctx, iov, n))
 		return -1;
-	reader->have_ahead = reader->pages_left == 0;
+	reader->have_ahead |= ahead;
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct record {
 	const uint64_t *entries; /* see pages.h */
 	uint32_t count;
 	uint32_t data_pages;
+	uint32_t populated; /* entries that want memory: those with a page, and allocate-only */
 	bool static_data_inferred; /* v2: behave as if STATIC_DATA_END came just before */
 };
 
@@ -62,7 +63,11 @@ struct reader {
 	uint8_t *buffer; /* body of the record at work; grows as octets arrive */
 	size_t buffer_size;
 
-	/* The header after a PAGE_DATA record is read with its last pages. */
+	/* The first octets of a PAGE_DATA record's pages, which came with its entries. */
+	const uint8_t *early; /* in buffer */
+	size_t early_octets;
+
+	/* The header after a PAGE_DATA record is read with the last of it. */
 	struct wire_record_header ahead;
 	bool have_ahead;
 	bool checkpointed;

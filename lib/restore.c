@@ -74,6 +74,8 @@ static int process_page_data(struct restore_ctx *restore, const struct record *r
 	const struct restore_ops *ops = restore->ops;
 	uint32_t n = 0;
 
+	if (rec->populated == 0) /* holes, as stock sends them by the million */
+		return 0;
 	for (uint32_t i = 0; i < rec->count; i++) {
 		uint64_t pfn = page_entry_pfn(rec->entries[i]);
 

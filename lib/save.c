@@ -50,21 +50,34 @@ static int query_types(struct save_ctx *save, uint32_t n)
 	return 0;
 }
 
+/* Are these n page types all holes? Most batches of a sparse guest are, so no branch a pfn. */
+static bool types_are_holes(const xen_pfn_t *types, uint32_t n)
+{
+	xen_pfn_t other = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		other |= types[i] ^ XEN_DOMCTL_PFINFO_XTAB;
+	return (other & XEN_DOMCTL_PFINFO_LTAB_MASK) == 0;
+}
+
 /*
- * Give entries[0 … n) their types and drop the holes, which cost nothing in the stream. Leaves
- * the gfns of the pages with data in frames. Returns the number of entries kept, or -1.
+ * Give entries[0 … n), which are pfns, their types and drop the holes, which cost nothing in the
+ * stream. Leaves the gfns of the pages with data in frames. Returns the number of entries kept,
+ * or -1.
  */
 static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_pages)
 {
 	const struct save_ops *ops = save->ops;
+	uint64_t *with_data = save->pfns;
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		save->frames[i] = ops->pfn_to_gfn(save, save->entries[i]);
+	*data_pages = 0;
+	ops->pfns_to_gfns(save, save->entries, n, save->frames);
 	if (query_types(save, n))
 		return -1;
+	if (types_are_holes(save->frames, n))
+		return 0;
 
-	*data_pages = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t pfn = save->entries[i];
 		enum page_type type =
@@ -76,22 +89,12 @@ static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_page
 			return ctx_fail(&save->ctx, EIO,
 					"Xen says type %#x for pfn %#" PRIx64 ", which is unknown",
 					type, pfn);
-		/* kept and *data_pages never pass i, so nothing unread is overwritten. */
 		save->entries[kept++] = page_entry(pfn, type);
 		if (page_type_has_data(type))
-			save->frames[(*data_pages)++] = ops->pfn_to_gfn(save, pfn);
+			with_data[(*data_pages)++] = pfn;
 	}
+	ops->pfns_to_gfns(save, with_data, *data_pages, save->frames);
 	return kept;
-}
-
-/* The pfn of the nth entry with data: only for an error text. */
-static uint64_t pfn_of_data_page(const struct save_ctx *save, uint32_t count, uint32_t nth)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (page_type_has_data(page_entry_type(save->entries[i])) && nth-- == 0)
-			return page_entry_pfn(save->entries[i]);
-	}
-	return UINT64_MAX;
 }
 
 /* Point the vectors at the pages of the batch; neighbours in memory share a vector. */
@@ -140,7 +143,7 @@ static int send_batch(struct save_ctx *save, uint32_t n)
 					       save->frames, save->errors);
 		if (!mapping) {
 			ctx_fail_errno(&save->ctx, errno, "cannot map %u pages from pfn %#" PRIx64,
-				       data_pages, pfn_of_data_page(save, (uint32_t)count, 0));
+				       data_pages, save->pfns[0]);
 			goto out;
 		}
 	}
@@ -148,7 +151,7 @@ static int send_batch(struct save_ctx *save, uint32_t n)
 		if (!save->errors[i])
 			continue;
 		ctx_fail_errno(&save->ctx, abs(save->errors[i]), "cannot map pfn %#" PRIx64,
-			       pfn_of_data_page(save, (uint32_t)count, i));
+			       save->pfns[i]);
 		goto out;
 	}
 	if (gather_pages(save, (uint32_t)count, mapping, &vectors))

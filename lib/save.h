@@ -32,6 +32,7 @@ struct save_ctx {
 	xen_pfn_t *frames; /* PAGES_BATCH, hypercall-safe */
 	xc_hypercall_buffer_t frames_hbuf;
 	uint64_t entries[PAGES_BATCH]; /* as they go into the record */
+	uint64_t pfns[PAGES_BATCH];    /* those with data */
 	int errors[PAGES_BATCH];       /* of the mapping, a page each */
 	struct iovec iov[PAGES_IOV_FIRST + PAGES_BATCH];
 
@@ -60,9 +61,10 @@ struct save_ops {
 	   the guest is suspended, so that nothing above it can appear afterwards. */
 	int (*p2m_size)(struct save_ctx *save, uint64_t *size);
 
-	/* The gfn by which Xen knows this pfn, or INVALID_GFN for a hole. Any pfn below
-	   p2m_size. Cannot fail. */
-	xen_pfn_t (*pfn_to_gfn)(const struct save_ctx *save, xen_pfn_t pfn);
+	/* gfns[i] = the gfn by which Xen knows pfns[i], or INVALID_GFN for a hole, for n (at
+	   most PAGES_BATCH) pfns below p2m_size. Once or twice a batch. Cannot fail. */
+	void (*pfns_to_gfns)(const struct save_ctx *save, const uint64_t *pfns, uint32_t n,
+			     xen_pfn_t *gfns);
 
 	/* *page points at 4096 octets of the guest, mapped read-only: leave it, or point it at
 	   a buffer of the ops' own, valid until the next batch, which holds the page as it goes

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <xen/hvm/params.h>
 
@@ -42,10 +43,12 @@ static int p2m_size(struct save_ctx *save, uint64_t *size)
 	return 0;
 }
 
-static xen_pfn_t pfn_to_gfn(const struct save_ctx *save, xen_pfn_t pfn)
+/* They are the same. */
+static void pfns_to_gfns(const struct save_ctx *save, const uint64_t *pfns, uint32_t n,
+			 xen_pfn_t *gfns)
 {
 	(void)save;
-	return pfn;
+	memcpy(gfns, pfns, n * sizeof(*gfns));
 }
 
 static int normalise_page(struct save_ctx *save, enum page_type type, const void **page)
@@ -148,7 +151,7 @@ const struct save_ops save_ops_x86_hvm = {
 	.write_static_data = cpu_policy_save,
 	.start_of_stream = start_of_stream,
 	.p2m_size = p2m_size,
-	.pfn_to_gfn = pfn_to_gfn,
+	.pfns_to_gfns = pfns_to_gfns,
 	.normalise_page = normalise_page,
 	.end_of_checkpoint = end_of_checkpoint,
 	.cleanup = cleanup,

@@ -35,7 +35,7 @@ def stock_verify(path: str) -> subprocess.CompletedProcess:
 
 class Differential(SimCase):
     def saved_by(self, program, host, guest) -> str:
-        file = self.enterContext(tempfile.NamedTemporaryFile(dir="/dev/shm",
+        file = self.enterContext(tempfile.NamedTemporaryFile(dir=sim.TMPFS,
                                                              prefix="xensim-image."))
         self.save(program, host, guest, file)
         host.resume(guest)

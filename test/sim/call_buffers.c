@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * libxencall's buffers: ordinary pages, each buffer with a page behind it that faults. Known by
- * address, so that a handle into anything else is noticed.
+ * address, so that a handle into anything else is noticed. As in the real library, a few freed
+ * buffers of one page are kept for the next one who wants one.
  */
 #include "hypercall.h"
 
@@ -12,41 +13,77 @@
 #include <xencall.h>
 
 #define MAX_BUFFERS 1024u
+#define MAX_SPARE   4u
 
 static struct buffer {
 	uint8_t *start;
 	size_t octets; /* whole pages; 0: free slot */
+	bool spare;    /* freed, and kept */
 } buffers[MAX_BUFFERS];
 static unsigned buffers_end; /* no slot from here on was ever used */
 static pthread_mutex_t buffers_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void *buffer_alloc(size_t octets)
+static unsigned spares;
+
+/* A free slot, or a spare buffer when one page is wanted. */
+static struct buffer *find_slot(size_t octets)
 {
 	struct buffer *slot = NULL;
+
+	for (unsigned i = 0; i < buffers_end; i++) {
+		if (octets == SIM_PAGE_OCTETS && buffers[i].spare)
+			return &buffers[i];
+		if (!slot && buffers[i].octets == 0)
+			slot = &buffers[i];
+	}
+	if (!slot && buffers_end < MAX_BUFFERS)
+		slot = &buffers[buffers_end++];
+	return slot;
+}
+
+static uint8_t *map_buffer(size_t octets)
+{
+	uint8_t *start = mmap(NULL, octets + SIM_PAGE_OCTETS, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (start == MAP_FAILED)
+		return NULL;
+	mprotect(start + octets, SIM_PAGE_OCTETS, PROT_NONE);
+	return start;
+}
+
+static void *buffer_alloc(size_t octets)
+{
+	struct buffer *slot;
 	uint8_t *start = NULL;
 
 	octets = sim_page_align(octets ? octets : 1);
 	pthread_mutex_lock(&buffers_lock);
-	for (unsigned i = 0; i < MAX_BUFFERS && !slot; i++) {
-		if (buffers[i].octets == 0)
-			slot = &buffers[i];
-		if (i >= buffers_end)
-			buffers_end = i + 1;
+	slot = find_slot(octets);
+	if (slot && slot->spare) {
+		slot->spare = false;
+		spares--;
+		start = slot->start;
+	} else if (slot) {
+		start = map_buffer(octets);
+		if (start)
+			*slot = (struct buffer){.start = start, .octets = octets};
 	}
-	errno = ENOMEM;
-	if (!slot)
-		goto out;
-	start = mmap(NULL, octets + SIM_PAGE_OCTETS, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (start == MAP_FAILED) {
-		start = NULL;
-		goto out;
-	}
-	mprotect(start + octets, SIM_PAGE_OCTETS, PROT_NONE);
-	*slot = (struct buffer){.start = start, .octets = octets};
-out:
 	pthread_mutex_unlock(&buffers_lock);
+	if (!start)
+		errno = ENOMEM;
 	return start;
+}
+
+static void release(struct buffer *buffer)
+{
+	if (buffer->octets == SIM_PAGE_OCTETS && spares < MAX_SPARE) {
+		buffer->spare = true;
+		spares++;
+		return;
+	}
+	munmap(buffer->start, buffer->octets + SIM_PAGE_OCTETS);
+	buffer->octets = 0;
 }
 
 static void buffer_free(void *start, size_t pages)
@@ -57,7 +94,7 @@ static void buffer_free(void *start, size_t pages)
 		return;
 	pthread_mutex_lock(&buffers_lock);
 	for (unsigned i = 0; i < buffers_end && !found; i++) {
-		if (buffers[i].octets && buffers[i].start == start)
+		if (buffers[i].octets && !buffers[i].spare && buffers[i].start == start)
 			found = &buffers[i];
 	}
 	if (!found)
@@ -67,10 +104,8 @@ static void buffer_free(void *start, size_t pages)
 		sim_violation(sim_host_current(),
 			      "hypercall buffer of %zu octets freed as %zu pages", found->octets,
 			      pages);
-	if (found) {
-		munmap(found->start, found->octets + SIM_PAGE_OCTETS);
-		found->octets = 0;
-	}
+	if (found)
+		release(found);
 	pthread_mutex_unlock(&buffers_lock);
 }
 
@@ -82,7 +117,8 @@ bool sim_buffer_covers(uint64_t address, size_t octets)
 	for (unsigned i = 0; i < buffers_end && !covers; i++) {
 		uint64_t start = (uint64_t)(uintptr_t)buffers[i].start;
 
-		covers = buffers[i].octets && address >= start && octets <= buffers[i].octets &&
+		covers = buffers[i].octets && !buffers[i].spare && address >= start &&
+			 octets <= buffers[i].octets &&
 			 address - start <= buffers[i].octets - octets;
 	}
 	pthread_mutex_unlock(&buffers_lock);
@@ -94,7 +130,7 @@ size_t sim_buffers_live(void)
 	size_t live = 0;
 
 	for (unsigned i = 0; i < buffers_end; i++)
-		live += buffers[i].octets != 0;
+		live += buffers[i].octets && !buffers[i].spare;
 	return live;
 }
 

@@ -117,6 +117,9 @@ int sim_domain_destroy(struct sim_host *host, uint32_t domid);
 
 /* ---- p2m of an HVM domain (p2m.c) ---- */
 
+/* The SIM_CHUNK_GFNS entries among which is that of gfn; NULL when all of them are holes. */
+uint64_t *sim_p2m_chunk(const struct sim_domain *domain, uint64_t gfn);
+
 /* The entry of a gfn, 0 for a hole; beyond the limit likewise. */
 uint64_t sim_p2m_get(const struct sim_domain *domain, uint64_t gfn);
 

@@ -30,13 +30,26 @@ void sim_domain_info(const struct sim_domain *domain, struct xen_domctl_getdomai
 	info->gpaddr_bits = 46;
 }
 
-static uint64_t hvm_page_type(const struct sim_domain *domain, uint64_t gfn)
+static uint64_t hvm_page_type(uint64_t entry)
 {
-	uint64_t entry = sim_p2m_get(domain, gfn);
-
 	if (!(entry & SIM_P2M_VALID) || entry & SIM_P2M_MMIO)
 		return XEN_DOMCTL_PFINFO_XTAB;
 	return entry & SIM_P2M_BROKEN ? XEN_DOMCTL_PFINFO_BROKEN : XEN_DOMCTL_PFINFO_NOTAB;
+}
+
+/* Holes are as good as free, so that what a caller does with them shows. */
+static void hvm_page_types(const struct sim_domain *domain, uint64_t *gfns, uint64_t count)
+{
+	uint64_t chunk = UINT64_MAX;
+	const uint64_t *entries = NULL;
+
+	for (uint64_t i = 0; i < count; i++) {
+		if (gfns[i] / SIM_CHUNK_GFNS != chunk) {
+			chunk = gfns[i] / SIM_CHUNK_GFNS;
+			entries = sim_p2m_chunk(domain, gfns[i]);
+		}
+		gfns[i] = hvm_page_type(entries ? entries[gfns[i] % SIM_CHUNK_GFNS] : 0);
+	}
 }
 
 static long get_page_types(struct sim_domain *domain, struct xen_domctl_getpageframeinfo3 *op)
@@ -48,8 +61,7 @@ static long get_page_types(struct sim_domain *domain, struct xen_domctl_getpagef
 	frames = sim_handle(domain->host, SIM_HANDLE_ADDRESS(op->array), op->num * sizeof(*frames));
 	if (!frames)
 		return -EFAULT;
-	for (uint64_t i = 0; i < op->num; i++)
-		frames[i] = hvm_page_type(domain, frames[i]);
+	hvm_page_types(domain, frames, op->num);
 	return 0;
 }
 

@@ -8,18 +8,23 @@
 #include <errno.h>
 #include <string.h>
 
+uint64_t *sim_p2m_chunk(const struct sim_domain *domain, uint64_t gfn)
+{
+	uint32_t chunk = gfn < SIM_GFN_LIMIT ? domain->chunk_of[gfn / SIM_CHUNK_GFNS] : 0;
+
+	return chunk ? &domain->chunks[(uint64_t)chunk * SIM_CHUNK_GFNS] : NULL;
+}
+
 static uint64_t *entry_of(const struct sim_domain *domain, uint64_t gfn)
 {
-	uint32_t chunk = domain->chunk_of[gfn / SIM_CHUNK_GFNS];
+	uint64_t *chunk = sim_p2m_chunk(domain, gfn);
 
-	if (chunk == 0)
-		return NULL;
-	return &domain->chunks[(uint64_t)chunk * SIM_CHUNK_GFNS + gfn % SIM_CHUNK_GFNS];
+	return chunk ? &chunk[gfn % SIM_CHUNK_GFNS] : NULL;
 }
 
 uint64_t sim_p2m_get(const struct sim_domain *domain, uint64_t gfn)
 {
-	const uint64_t *entry = gfn < SIM_GFN_LIMIT ? entry_of(domain, gfn) : NULL;
+	const uint64_t *entry = entry_of(domain, gfn);
 
 	return entry ? *entry : 0;
 }

@@ -9,6 +9,7 @@
 What the driver knows of the helper's protocol stands in one place, class Driver.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import json
@@ -19,10 +20,12 @@ import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 BUILD = os.environ.get("XENSIM_BUILD", os.getcwd())
 CACHE = os.environ.get("XENSR_CACHE", os.path.expanduser("~/.cache/xensr"))
+TMPFS = os.environ.get("XENSIM_TMPFS", "/dev/shm")
 STORE_EVTCHN, CONSOLE_EVTCHN = 11, 12
 STATIC_DATA_MISSING = {1: "CPUID", 2: "MSR"}
 
@@ -60,7 +63,7 @@ class Host:
     """A simulated host in a folder of its own on tmpfs; gone after the with block."""
 
     def __init__(self, **options):
-        self.dir = tempfile.mkdtemp(prefix="xensim.", dir="/dev/shm")
+        self.dir = tempfile.mkdtemp(prefix="xensim.", dir=TMPFS)
         self.options = options
 
     def __enter__(self):
@@ -171,6 +174,7 @@ class Outcome:
     stderr: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    peak_private: int = 0  # octets of memory of its own (RssAnon), if watched
 
     @property
     def ok(self) -> bool:
@@ -201,12 +205,13 @@ class Driver:
     CONTENT = {"suspend": 1, "postcopy": 1, "checkpoint": 1, "wait_checkpoint": 1}
 
     def __init__(self, words, host, fds, answers=None, env=None, cancel_at=None, vanish_at=None,
-                 timeout=120, wrapper=()):
+                 timeout=120, wrapper=(), watch=False):
         self.outcome = Outcome()
         self.answers = dict(self.CONTENT, **(answers or {}))
         self.cancel_at, self.vanish_at = cancel_at, vanish_at
         self.deadline = time.monotonic() + timeout
         self.stderr = tempfile.TemporaryFile()
+        self.watch = watch
         self.start = time.monotonic()
         self.process = subprocess.Popen(
             [*wrapper, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -260,7 +265,24 @@ class Driver:
         answer = self.answers.get(name, 0)
         return answer(*arguments) if callable(answer) else answer
 
+    def _watch_memory(self):
+        """Sample what the process has for itself until it is gone."""
+        with contextlib.suppress(OSError):
+            while True:
+                with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+                    for line in status:
+                        if line.startswith("RssAnon:"):
+                            self.outcome.peak_private = max(self.outcome.peak_private,
+                                                            int(line.split()[1]) * 1024)
+                            break
+                    else:
+                        return
+                time.sleep(0.0002)
+
     def run(self) -> Outcome:
+        watcher = threading.Thread(target=self._watch_memory)
+        if self.watch:
+            watcher.start()
         try:
             while True:
                 number, body = self._message()
@@ -276,6 +298,8 @@ class Driver:
             self.process.stdin.close()
             self.process.stdout.close()
             self._reap()
+            if self.watch:
+                watcher.join()
         return self.outcome
 
     def _reap(self):

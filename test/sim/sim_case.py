@@ -26,7 +26,7 @@ class SimCase(unittest.TestCase):
         return self.enterContext(sim.Host(**options))
 
     def image(self):
-        return self.enterContext(tempfile.TemporaryFile(dir="/dev/shm", prefix="xensim-image."))
+        return self.enterContext(tempfile.TemporaryFile(dir=sim.TMPFS, prefix="xensim-image."))
 
     def save(self, program, host, domid, image, **options) -> sim.Outcome:
         outcome = sim.save(sim.helper(program), host, domid, image, **options)

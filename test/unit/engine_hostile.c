@@ -925,7 +925,7 @@ static void expect_cut(const struct stream_item *items, unsigned n, uint64_t cut
 	}
 	for (unsigned i = 0; i < n && items[i].offset <= cut; i++) {
 		bool pages = items[i].type == REC_PAGE_DATA;
-		uint64_t body = items[i].offset + 8;
+		uint64_t body = items[i].offset + 8, front;
 		uint32_t count = 0;
 
 		if (cut < body && i && items[i - 1].type == REC_PAGE_DATA) {
@@ -944,9 +944,12 @@ static void expect_cut(const struct stream_item *items, unsigned n, uint64_t cut
 		if (!pages)
 			continue;
 		memcpy(&count, items[i].body, 4);
-		if (cut < body + 8)
-			to = body + 8;
-		else if (cut < body + 8 + count * 8)
+		front = items[i].end - body;
+		if (front > 8 + 1024 * 8) /* what the entries usually take comes at once */
+			front = 8 + 1024 * 8;
+		if (front < items[i].end - body && cut < body + front)
+			to = body + front;
+		else if (front < items[i].end - body && cut < body + 8 + count * 8)
 			to = body + 8 + count * 8;
 		else
 			to = items[i].end + 8;
