@@ -9,12 +9,18 @@
 #define PAGES_2M (1u << ORDER_2M)
 
 /*
+ * Extents in one hypercall: a page of them, because libxencall keeps buffers of one page for the
+ * next call and maps and unmaps larger ones each time.
+ */
+#define EXTENTS_BATCH (PAGE_OCTETS / sizeof(xen_pfn_t))
+
+/*
  * Extents of one order waiting for one hypercall. Their pfns are in restore->populated from
  * the moment they are queued, so that a pfn that comes twice in a record is queued once. If the
  * hypercall fails for good the whole restore fails, and with it what the set says.
  */
 struct extents {
-	xen_pfn_t first[PAGES_BATCH];
+	xen_pfn_t first[EXTENTS_BATCH];
 	uint32_t n;
 };
 
@@ -51,7 +57,7 @@ static int flush_4k(struct restore_ctx *restore, struct extents *queue)
 
 static int queue_4k(struct restore_ctx *restore, struct extents *queue, xen_pfn_t pfn)
 {
-	if (queue->n == PAGES_BATCH && flush_4k(restore, queue))
+	if (queue->n == EXTENTS_BATCH && flush_4k(restore, queue))
 		return -1;
 	queue->first[queue->n++] = pfn;
 	return 0;
@@ -110,7 +116,7 @@ static uint32_t queue_next(struct restore_ctx *restore, struct extents *large,
 		return 1;
 
 	if (is_new_superpage(restore, entries, left)) {
-		if (large->n == PAGES_BATCH && flush_2m(restore, large, small))
+		if (large->n == EXTENTS_BATCH && flush_2m(restore, large, small))
 			return 0;
 		if (pfn_set_add_run(&restore->populated, pfn, PAGES_2M))
 			goto no_memory;

@@ -10,6 +10,7 @@
  *   XENFAULT_CUT=N       after N octets the stream is at its end: reads return 0, writes fail
  *   XENFAULT_ERRNO=N     or fail with this errno, both of them
  *   XENFAULT_MARK=PATH   this file is made when a fault is delivered
+ *   XENFAULT_COUNT=PATH  this file is to hold the number of allocations when the process ends
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -43,15 +45,17 @@ static void mark(void)
 
 /* ---- allocations ----------------------------------------------------------------------- */
 
+static long allocations;
+
 static bool allocation_fails(void)
 {
-	static long nth = -2, seen;
+	static long nth = -2;
 
 	if (!environ) /* too early in the process to know */
 		return false;
 	if (nth == -2)
 		nth = setting("XENFAULT_ALLOC");
-	if (nth < 0 || ++seen != nth)
+	if (++allocations != nth)
 		return false;
 	mark();
 	errno = ENOMEM;
@@ -83,6 +87,17 @@ void *realloc(void *old, size_t size)
 	if (!next)
 		next = NEXT(realloc);
 	return allocation_fails() ? NULL : next(old, size);
+}
+
+__attribute__((destructor)) static void tell_allocations(void)
+{
+	const char *path = getenv("XENFAULT_COUNT");
+	int fd = path ? open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600) : -1;
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%ld\n", allocations);
+	close(fd);
 }
 
 /* ---- the stream's descriptor ----------------------------------------------------------- */

@@ -69,8 +69,6 @@ long sim_dispatch(struct sim_host *host, unsigned number, const uint64_t args[5]
 {
 	long rc = -ENOSYS;
 
-	if (number < SIM_HYPERCALLS)
-		host->state->counters.hypercalls[number]++;
 	switch (number) {
 	case __HYPERVISOR_xen_version:
 		rc = version_op(host, (unsigned)args[0], args[1]);
@@ -112,6 +110,8 @@ static long enter(xencall_handle *xcall, unsigned number, const uint64_t args[5]
 
 	if (!fault) {
 		sim_lock(host);
+		if (number < SIM_HYPERCALLS)
+			host->state->counters.hypercalls[number]++;
 		rc = sim_dispatch(host, number, args);
 		sim_unlock(host);
 	}
