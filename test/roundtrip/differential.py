@@ -12,7 +12,6 @@ import sim_case
 from sim_case import SimCase, needs_stock
 
 ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle", "oracle")
-STOCK = os.path.join(sim.CACHE, "stock", "usr", "lib", "xen-4.17")
 GUESTS = {
     "pvh": {"type": "pvh", "memory": 16},
     "hvm": {"type": "hvm", "memory": 16, "vcpus": 2},
@@ -28,8 +27,8 @@ def oracle(*arguments) -> subprocess.CompletedProcess:
 
 def stock_verify(path: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, os.path.join(STOCK, "bin", "verify-stream-v2"), "--in", path],
-        env=dict(os.environ, PYTHONPATH=os.path.join(STOCK, "lib", "python")),
+        [sys.executable, os.path.join(sim.STOCK, "bin", "verify-stream-v2"), "--in", path],
+        env=dict(os.environ, PYTHONPATH=os.path.join(sim.STOCK, "lib", "python")),
         capture_output=True, text=True, check=False)
 
 

@@ -25,6 +25,9 @@ import time
 
 BUILD = os.environ.get("XENSIM_BUILD", os.getcwd())
 CACHE = os.environ.get("XENSR_CACHE", os.path.expanduser("~/.cache/xensr"))
+# Stock's tools, as a folder like /usr/lib/xen-4.17, and the Xen that hosts are to be.
+STOCK = os.environ.get("XENSIM_STOCK", os.path.join(CACHE, "stock", "usr", "lib", "xen-4.17"))
+XEN = os.environ.get("XENSIM_XEN", "4.17")
 TMPFS = os.environ.get("XENSIM_TMPFS", "/dev/shm")
 STORE_EVTCHN, CONSOLE_EVTCHN = 11, 12
 STATIC_DATA_MISSING = {1: "CPUID", 2: "MSR"}
@@ -47,9 +50,7 @@ def helper(name: str) -> str:
     if name == "xensr":
         # What libtool wraps in a script that finds the library: environment() does that here.
         return os.path.join(BUILD, ".libs", "libxl-save-helper")
-    return os.environ.get("XENSIM_STOCK") or os.path.join(
-        CACHE, "stock", "usr", "lib", "xen-4.17", "bin", "libxl-save-helper"
-    )
+    return os.path.join(STOCK, "bin", "libxl-save-helper")
 
 
 def have_stock() -> bool:
@@ -64,7 +65,7 @@ class Host:
 
     def __init__(self, **options):
         self.dir = tempfile.mkdtemp(prefix="xensim.", dir=TMPFS)
-        self.options = options
+        self.options = dict({"xen": XEN}, **options)
 
     def __enter__(self):
         try:
