@@ -2,6 +2,7 @@
 #include "io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdint.h>
@@ -9,6 +10,9 @@
 
 /* Linux moves at most IOV_MAX vectors a call; POSIX only promises 16. */
 #define VECTORS_PER_CALL 1024
+
+/* What an unprivileged process may ask for by default (pipe(7), pipe-max-size). */
+#define PIPE_ROOM (1 << 20)
 
 /* Drop `moved` octets from the front of the vectors; empty vectors go too. */
 static void vectors_advance(struct iovec **iov, size_t *n, size_t moved)
@@ -44,6 +48,14 @@ static int retry_after(struct xensr_ctx *ctx, int errnum, short events)
 		return -1;
 	/* Whatever poll says, the next read or write tells more. */
 	return poll(&pfd, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+void io_widen_pipe(const struct xensr_ctx *ctx)
+{
+	int room = fcntl(ctx->io_fd, F_GETPIPE_SZ);
+
+	if (room >= 0 && room < PIPE_ROOM)
+		(void)fcntl(ctx->io_fd, F_SETPIPE_SZ, PIPE_ROOM);
 }
 
 int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)

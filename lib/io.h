@@ -14,6 +14,12 @@
 
 #include "context.h"
 
+/*
+ * When the stream is a pipe, have it hold more: each end then works for longer before the other
+ * has to run. Where the system does not allow it, nothing changes.
+ */
+void io_widen_pipe(const struct xensr_ctx *ctx);
+
 /* Read exactly len octets. Returns 0, or -1 with the error set. */
 int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "io.h"
 #include "params.h"
 #include "xen_compat.h"
 
@@ -176,6 +177,7 @@ static int restore_start(struct restore_ctx *restore)
 	if (!restore->xch)
 		return ctx_fail(ctx, EINVAL, "there is no hypervisor handle");
 	restore->fmem = xc_interface_fmem_handle(restore->xch);
+	io_widen_pipe(&restore->ctx);
 	if (restore->params.stream_type != XENSR_STREAM_PLAIN)
 		return ctx_fail(ctx, ENOTSUP,
 				"checkpointed streams (Remus, COLO) are not supported yet");

@@ -18,6 +18,7 @@
 #include <xen/sched.h>
 #include <xen/version.h>
 
+#include "io.h"
 #include "params.h"
 #include "record.h"
 #include "xen_compat.h"
@@ -254,6 +255,7 @@ static int save_start(struct save_ctx *save)
 	if (!save->xch)
 		return ctx_fail(&save->ctx, EINVAL, "there is no hypervisor handle");
 	save->fmem = xc_interface_fmem_handle(save->xch);
+	io_widen_pipe(&save->ctx);
 	if (check_supported(save) || refresh_info(save))
 		return -1;
 	if (!(save->info.flags & XEN_DOMINF_hvm_guest))

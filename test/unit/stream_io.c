@@ -261,6 +261,32 @@ static bool bit_is_free(size_t at, size_t bit)
 	}
 }
 
+/* A pipe gets room for a good part of a batch; anything else is left as it is. */
+START_TEST(pipe_is_widened)
+{
+	const struct xensr_reports none = {0};
+	struct xensr_ctx ctx;
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_lt(fcntl(fds[1], F_GETPIPE_SZ), 1 << 20);
+	for (int end = 0; end < 2; end++) {
+		ctx_init(&ctx, fds[end], &none);
+		io_widen_pipe(&ctx);
+		ck_assert_int_eq(fcntl(fds[1], F_GETPIPE_SZ), 1 << 20);
+	}
+	close(fds[0]);
+	close(fds[1]);
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	ctx_init(&ctx, fds[0], &none);
+	io_widen_pipe(&ctx);
+	ck_assert(ctx.err.errnum == 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 /* Every bit of the stream, one at a time: never a crash, and noticed wherever it can be. */
 START_TEST(every_bit)
 {
@@ -299,6 +325,7 @@ int main(void)
 	tcase_add_test(tc, cut_everywhere);
 	tcase_add_loop_test(tc, unwritable, 0, 3);
 	tcase_add_test(tc, unreadable);
+	tcase_add_test(tc, pipe_is_widened);
 	tcase_add_test(tc, every_bit);
 	return unit_main(suite, tc);
 }
