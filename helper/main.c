@@ -35,6 +35,9 @@
 
 static const char context[] = "xensr";
 
+/* After SIGTERM, for libxl's last word. */
+#define PATIENCE_SECONDS 5
+
 /* ---- stopping ------------------------------------------------------------------------------ */
 
 /* Read by the signal handler, so they are globals. */
@@ -78,6 +81,8 @@ struct helper {
 	xentoollog_logger logger; /* first: libxenctrl's messages come through it */
 	struct messages messages;
 	uint32_t domid;
+	bool saving;
+	struct xensr_restore_results results;
 };
 
 static void report_log(void *data, enum xensr_level level, int errnum, const char *text)
@@ -387,43 +392,41 @@ static int run_save(struct helper *helper, xc_interface *xch, struct xensr_save_
 {
 	say(helper, XENSR_LOG_INFO, "xensr %s: saving domain %u", xensr_version(), params->domid);
 	params->xch = xch;
-	params->reports = (struct xensr_reports){report_log, report_progress, helper};
+	params->reports = (struct xensr_reports){
+		.log = report_log, .progress = report_progress, .data = helper};
 	return xensr_save(params, NULL);
 }
 
 static int run_restore(struct helper *helper, xc_interface *xch,
 		       struct xensr_restore_params *params)
 {
-	struct xensr_restore_results results = {0};
-	int rc, errnum;
-
 	say(helper, XENSR_LOG_INFO, "xensr %s: restoring domain %u", xensr_version(),
 	    params->domid);
 	params->xch = xch;
-	params->reports = (struct xensr_reports){report_log, report_progress, helper};
-	rc = xensr_restore(params, &results, NULL);
-	errnum = errno;
-	/*
-	 * Also after a failure: without results libxl takes the helper for crashed and says so,
-	 * instead of going by what `complete` tells it.
-	 */
-	tell_restore_results(results.store_gfn, results.console_gfn, helper);
-	errno = errnum;
-	return rc;
+	params->reports = (struct xensr_reports){
+		.log = report_log, .progress = report_progress, .data = helper};
+	return xensr_restore(params, &helper->results, NULL);
 }
 
 /*
- * Tell libxl how it went and wait until it knows. Returns the exit status: 0 if it does, also
- * after a failure that was reported.
+ * Tell libxl how it went and wait until it knows. A restore's results come also after a failure:
+ * without them libxl takes the helper for crashed and says so, instead of going by what
+ * `complete` tells it. Returns the exit status: 0 if libxl knows, whatever it was told.
  */
 static int complete(struct helper *helper, int rc, int errnum)
 {
-	const uint32_t args[] = {(uint32_t)rc, (uint32_t)errnum};
+	uint32_t args[] = {(uint32_t)rc, (uint32_t)errnum};
 	int reply;
 
-	if (rc && cancelled)
+	if (rc && cancelled) {
 		say(helper, XENSR_LOG_ERROR, "the save of domain %u was cancelled (SIGTERM)",
 		    helper->domid);
+		args[1] = ECANCELED;
+	}
+	if (!helper->saving)
+		tell_restore_results(helper->results.store_gfn, helper->results.console_gfn,
+				     helper);
+	helper->messages.patience_seconds = PATIENCE_SECONDS;
 	if (messages_ask(&helper->messages, MSG_COMPLETE, args, 2, &reply))
 		return EXIT_FAILURE;
 	return EXIT_SUCCESS;
@@ -442,14 +445,12 @@ int main(int argc, char **argv)
 	struct xensr_save_params save = XENSR_SAVE_PARAMS_INIT;
 	struct xensr_restore_params restore = XENSR_RESTORE_PARAMS_INIT;
 	xc_interface *xch;
-	bool saving;
 	int rc, errnum;
 
 	if (argc == 2 + SAVE_ARGS && strcmp(argv[1], "--save-domain") == 0) {
-		saving = true;
+		helper.saving = true;
 		rc = parse_save(&helper, argv + 2, &save);
 	} else if (argc == 2 + RESTORE_ARGS && strcmp(argv[1], "--restore-domain") == 0) {
-		saving = false;
 		rc = parse_restore(&helper, argv + 2, &restore);
 	} else {
 		usage("wrong arguments");
@@ -457,14 +458,15 @@ int main(int argc, char **argv)
 	}
 	if (rc)
 		return 2;
-	helper.domid = saving ? save.domid : restore.domid;
-	stream_fd = saving ? save.io_fd : restore.io_fd;
-	if (take_pipes(&helper) || catch_signals(&helper, saving))
+	helper.domid = helper.saving ? save.domid : restore.domid;
+	stream_fd = helper.saving ? save.io_fd : restore.io_fd;
+	if (take_pipes(&helper) || catch_signals(&helper, helper.saving))
 		return EXIT_FAILURE;
 
 	xch = xc_interface_open(&helper.logger, &helper.logger, 0);
 	if (xch) {
-		rc = saving ? run_save(&helper, xch, &save) : run_restore(&helper, xch, &restore);
+		rc = helper.saving ? run_save(&helper, xch, &save)
+				   : run_restore(&helper, xch, &restore);
 		errnum = rc ? errno : 0;
 		xc_interface_close(xch);
 	} else {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Of the body; the limit is its u16 length. */
@@ -112,12 +113,17 @@ static int wait_readable(struct messages *m)
 		sigaddset(&block, m->cancel_signal);
 	if (sigprocmask(SIG_BLOCK, &block, &before))
 		return fail_broken(m, errno);
-	while (ready == 0 && !errnum && !is_cancelled(m)) {
-		ready = ppoll(&pfd, 1, NULL, &before);
+	while (ready == 0 && !errnum) {
+		const struct timespec patience = {.tv_sec = m->patience_seconds};
+		bool last = is_cancelled(m);
+
+		ready = ppoll(&pfd, 1, last ? &patience : NULL, &before);
 		if (ready < 0 && errno == EINTR)
 			ready = 0;
 		else if (ready < 0)
 			errnum = errno;
+		else if (ready == 0 && last)
+			break;
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (errnum)
@@ -197,5 +203,11 @@ int messages_ask(struct messages *m, enum message_number number, const uint32_t 
 		put_u32(&msg, args[i]);
 	if (send_message(m, &msg))
 		return -1;
-	return read_reply(m, reply);
+	m->owed++;
+	while (m->owed) {
+		if (read_reply(m, reply))
+			return -1;
+		m->owed--;
+	}
+	return 0;
 }

@@ -40,6 +40,9 @@ struct messages {
 	 */
 	const volatile sig_atomic_t *cancelled;
 	int cancel_signal;
+	/* How long to wait for a reply once cancelled: libxl may not be listening any more. */
+	unsigned patience_seconds;
+	unsigned owed; /* replies not waited for, which come before the next one's */
 	bool broken;
 };
 
@@ -54,8 +57,8 @@ int messages_progress(struct messages *m, const char *context, const char *what,
 int messages_restore_results(struct messages *m, uint64_t store_gfn, uint64_t console_gfn);
 
 /*
- * Send a message with n (0 to 2) 4-octet arguments and wait for *reply. ECANCELED: cancelled
- * before the reply came.
+ * Send a message with n (0 to 2) 4-octet arguments and wait for *reply. ECANCELED: cancelled,
+ * and the reply did not come in patience_seconds.
  */
 int messages_ask(struct messages *m, enum message_number number, const uint32_t *args, size_t n,
 		 int *reply);

@@ -11,8 +11,13 @@
  * what went wrong and where, and errno is its errnum.
  *
  * Parameter structures begin with `size`, which the caller sets to sizeof(the structure) it
- * was compiled with (the XENSR_*_INIT macros do). A newer library treats the members an older
- * caller does not have as zero; an older library refuses a non-zero member it does not know.
+ * was compiled with (the XENSR_*_INIT macros do), and grow at their end: callbacks come last. A
+ * newer library gives the members that an older caller does not have their XENSR_*_INIT values;
+ * an older library refuses a non-zero member it does not know. Structures that the library
+ * fills have reserved members, which it sets to zero.
+ *
+ * Streams: a pipe's capacity may be raised. Pages are moved straight between the descriptor and
+ * the guest's memory, which the kernel cannot pin: not with O_DIRECT (EFAULT).
  */
 #ifndef XENSR_H
 #define XENSR_H
@@ -46,6 +51,7 @@ struct xensr_error {
 	uint64_t offset;      /* octet of the domain stream where that record (or the
 	                         failing header) starts, or XENSR_NO_OFFSET */
 	char text[512];       /* NUL-terminated, one line */
+	uint64_t reserved[4];
 };
 
 /* ---- reports --------------------------------------------------------------------------- */
@@ -71,6 +77,7 @@ struct xensr_reports {
 	 */
 	void (*progress)(void *data, const char *what, uint64_t done, uint64_t total);
 	void *data;
+	void (*reserved[2])(void); /* NULL */
 };
 
 /* Numbers of xc_stream_type_t. */
@@ -105,8 +112,8 @@ struct xensr_save_params {
 	bool live;   /* let the guest run while its memory is sent */
 	bool verify; /* send all memory once more to be compared */
 	int recv_fd; /* COLO's back channel, else -1 */
-	struct xensr_save_callbacks callbacks;
 	struct xensr_reports reports;
+	struct xensr_save_callbacks callbacks;
 };
 #define XENSR_SAVE_PARAMS_INIT                                                       \
 	{                                                                            \
@@ -152,8 +159,8 @@ struct xensr_restore_params {
 	uint32_t store_domid, console_domid;   /* backends */
 	uint32_t store_evtchn, console_evtchn; /* the guest's ends */
 	int send_back_fd;                      /* COLO's back channel, else -1 */
-	struct xensr_restore_callbacks callbacks;
 	struct xensr_reports reports;
+	struct xensr_restore_callbacks callbacks;
 };
 #define XENSR_RESTORE_PARAMS_INIT                                                            \
 	{                                                                                    \
@@ -163,6 +170,7 @@ struct xensr_restore_params {
 struct xensr_restore_results {
 	uint64_t store_gfn;   /* 0 if the stream named none */
 	uint64_t console_gfn; /* 0 if the stream named none */
+	uint64_t reserved[4];
 };
 
 /*
@@ -195,6 +203,7 @@ struct xensr_verify_results {
 	uint64_t page_entries; /* entries of all PAGE_DATA records */
 	uint64_t pages;        /* those that carry data */
 	uint64_t octets;       /* from the image header to the end of END */
+	uint64_t reserved[4];
 };
 
 /*

@@ -97,8 +97,11 @@ void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64
 
 	if (!ctx->reports.progress)
 		return;
-	if (done != 0 && done < ctx->progress_shown + step && done < total)
+	if (done == 0)
+		ctx->progress_full = false;
+	else if (done < ctx->progress_shown + step && (done < total || ctx->progress_full))
 		return;
+	ctx->progress_full = done >= total;
 	ctx->progress_shown = done;
 	ctx->reports.progress(ctx->reports.data, what, done, total);
 }

@@ -7,6 +7,8 @@
 #ifndef XENSR_LIB_CONTEXT_H
 #define XENSR_LIB_CONTEXT_H
 
+#include <stdbool.h>
+
 #include "error.h"
 
 struct xensr_ctx {
@@ -23,6 +25,7 @@ struct xensr_ctx {
 
 	/* Progress of one `what`; see ctx_progress(). */
 	uint64_t progress_shown;
+	bool progress_full; /* 100 % was shown; more may come all the same */
 };
 
 /* io_fd and reports stay the caller's. */
@@ -46,8 +49,8 @@ int ctx_fail_errno(struct xensr_ctx *ctx, int errnum, const char *fmt, ...) PRIN
 void ctx_log(struct xensr_ctx *ctx, enum xensr_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
- * done of total pages. Reports at the first call of a `what` (done == 0) and whenever another
- * hundredth is complete, so the caller may call it per batch.
+ * done of total pages. Reports at the first call of a `what` (done == 0), whenever another
+ * hundredth is complete, and when all of it is, so the caller may call it per batch.
  */
 void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64_t total);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A bounded reader over octets in memory. Invariant: pos <= len. A read that does not fit
- * fails and leaves the cursor where it was. Multi-octet values are little-endian.
+ * fails and leaves the cursor where it was.
  */
 #ifndef XENSR_LIB_CURSOR_H
 #define XENSR_LIB_CURSOR_H
@@ -29,8 +29,5 @@ static inline size_t cursor_left(const struct cursor *c)
 
 /* The next n octets, or NULL if fewer are left. */
 const void *cursor_take(struct cursor *c, size_t n);
-
-bool cursor_u32(struct cursor *c, uint32_t *value) MUST_CHECK;
-bool cursor_u64(struct cursor *c, uint64_t *value) MUST_CHECK;
 
 #endif

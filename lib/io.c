@@ -58,6 +58,15 @@ void io_widen_pipe(const struct xensr_ctx *ctx)
 		(void)fcntl(ctx->io_fd, F_SETPIPE_SZ, PIPE_ROOM);
 }
 
+int io_check_writable(struct xensr_ctx *ctx)
+{
+	int flags = fcntl(ctx->io_fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return ctx_fail(ctx, ECANCELED, "the stream cannot be written any more");
+	return 0;
+}
+
 int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 {
 	vectors_advance(&iov, &n, 0);

@@ -20,6 +20,13 @@
  */
 void io_widen_pipe(const struct xensr_ctx *ctx);
 
+/*
+ * Can the stream still be written? Who stops a save puts a read-only file in its descriptor's
+ * place, which is noticed at the next write; this is for where none comes for long. Returns 0,
+ * or -1 with the error set to ECANCELED.
+ */
+int io_check_writable(struct xensr_ctx *ctx) MUST_CHECK;
+
 /* Read exactly len octets. Returns 0, or -1 with the error set. */
 int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
 

@@ -89,7 +89,6 @@ int pfn_set_add(struct pfn_set *set, uint64_t pfn)
 
 	if (!leaf)
 		return -1;
-	set->count += !(leaf[word_of(pfn)] & bit);
 	leaf[word_of(pfn)] |= bit;
 	return 0;
 }
@@ -101,51 +100,18 @@ int pfn_set_add_run(struct pfn_set *set, uint64_t first, uint64_t n)
 
 		if (!leaf)
 			return -1;
-		set->count += 64u - (unsigned)__builtin_popcountll(leaf[word_of(pfn)]);
 		leaf[word_of(pfn)] = UINT64_MAX;
 	}
 	return 0;
 }
 
-void pfn_set_remove(struct pfn_set *set, uint64_t pfn)
-{
-	uint64_t bit = 1ull << (pfn % 64);
-	uint64_t *leaf = leaf_of(set, pfn);
-
-	if (!leaf)
-		return;
-	set->count -= leaf[word_of(pfn)] >> (pfn % 64) & 1;
-	leaf[word_of(pfn)] &= ~bit;
-}
-
 bool pfn_set_has_any(const struct pfn_set *set, uint64_t first, uint64_t n)
 {
-	uint64_t member = pfn_set_next(set, first);
+	for (uint64_t pfn = first; pfn < first + n; pfn += 64) {
+		const uint64_t *leaf = leaf_of(set, pfn);
 
-	return member < first + n;
-}
-
-uint64_t pfn_set_next(const struct pfn_set *set, uint64_t pfn)
-{
-	uint64_t limit = (uint64_t)set->nr_directories << TOP_SHIFT;
-
-	while (pfn < limit) {
-		const uint64_t *leaf;
-		uint64_t word;
-
-		if (!set->directories[pfn >> TOP_SHIFT]) {
-			pfn = ((pfn >> TOP_SHIFT) + 1) << TOP_SHIFT;
-			continue;
-		}
-		leaf = leaf_of(set, pfn);
-		if (!leaf) {
-			pfn = ((pfn >> LEAF_SHIFT) + 1) << LEAF_SHIFT;
-			continue;
-		}
-		word = leaf[word_of(pfn)] >> (pfn % 64);
-		if (word)
-			return pfn + (unsigned)__builtin_ctzll(word);
-		pfn = (pfn / 64 + 1) * 64;
+		if (leaf && leaf[word_of(pfn)])
+			return true;
 	}
-	return UINT64_MAX;
+	return false;
 }

@@ -17,7 +17,6 @@ struct pfn_directory;
 struct pfn_set {
 	struct pfn_directory **directories;
 	size_t nr_directories;
-	uint64_t count; /* members */
 };
 
 /* An all-zero pfn_set is the empty set. Releases to that; idempotent. */
@@ -31,13 +30,7 @@ int pfn_set_add(struct pfn_set *set, uint64_t pfn) MUST_CHECK;
 /* Add first … first + n - 1, where 64 divides both. Same answers; on failure some are in. */
 int pfn_set_add_run(struct pfn_set *set, uint64_t first, uint64_t n) MUST_CHECK;
 
-/* Removing what is not there does nothing. */
-void pfn_set_remove(struct pfn_set *set, uint64_t pfn);
-
 /* Is any of first … first + n - 1 a member, where 64 divides both? */
 bool pfn_set_has_any(const struct pfn_set *set, uint64_t first, uint64_t n);
-
-/* The least member that is >= pfn, or UINT64_MAX. Skips what is empty. */
-uint64_t pfn_set_next(const struct pfn_set *set, uint64_t pfn);
 
 #endif

@@ -40,7 +40,8 @@ static const struct record_rule rules[REC_TYPES] = {
 			     .needs = NEED(REC_PAGE_DATA), .once = true},
 	[REC_X86_TSC_INFO] = {"X86_TSC_INFO", 24, 24, PHASE_MEMORY, BOTH, .once = true},
 	[REC_HVM_CONTEXT] = {"HVM_CONTEXT", 8, 32u << 20, PHASE_MEMORY, HVM, .once = true},
-	[REC_HVM_PARAMS] = {"HVM_PARAMS", 8 + 16, 8 + 16 * 1024, PHASE_MEMORY, HVM, .once = true,
+	/* More than once in images that were converted from Xen 4.5 and earlier. */
+	[REC_HVM_PARAMS] = {"HVM_PARAMS", 8 + 16, 8 + 16 * 1024, PHASE_MEMORY, HVM,
 			    .may_be_empty = true},
 	[REC_TOOLSTACK] = {"TOOLSTACK", 0, RECORD_LENGTH_MAX, 0, BOTH},
 	[REC_X86_PV_VCPU_MSRS] = {"X86_PV_VCPU_MSRS", VCPU(16), VCPU(16 * 4096), PHASE_MEMORY, PV,
@@ -310,7 +311,13 @@ static int read_known(struct reader *reader, struct record *rec)
 	if (read_body(reader, 0, (size_t)rec->length + padding_after(rec->length)))
 		return -1;
 	rec->body = reader->buffer;
-	return record_check_body(reader->ctx, rec);
+	if (rec->type == REC_X86_PV_INFO)
+		reader->guest_width = *(const uint8_t *)rec->body;
+	if (record_check_body(reader->ctx, rec, reader->guest_width))
+		return -1;
+	if (rec->length < rule->least)
+		rec->length = 0;
+	return 0;
 }
 
 int read_record(struct reader *reader, struct record *rec)

@@ -59,6 +59,7 @@ struct reader {
 	struct xensr_ctx *ctx;
 	struct stream_headers headers;
 	struct phase phase;
+	unsigned guest_width; /* of X86_PV_INFO, once it has come; else 0 */
 
 	uint8_t *buffer; /* body of the record at work; grows as octets arrive */
 	size_t buffer_size;
@@ -108,7 +109,11 @@ int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major
 int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body,
 		 size_t n) MUST_CHECK;
 
-/* The inside of a body, as far as the format fixes it (record_check.c). */
-int record_check_body(struct xensr_ctx *ctx, const struct record *rec) MUST_CHECK;
+/*
+ * The inside of a body, as far as the format fixes it (record_check.c). guest_width is that of a
+ * PV guest, 0 if it is not known yet.
+ */
+int record_check_body(struct xensr_ctx *ctx, const struct record *rec,
+		      unsigned guest_width) MUST_CHECK;
 
 #endif

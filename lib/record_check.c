@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include <xen/xen.h>
+#include <xen/foreign/x86_32.h>
+#include <xen/foreign/x86_64.h>
 #include <xen/hvm/params.h>
 #include <xen/hvm/save.h>
 
@@ -137,39 +139,87 @@ static int check_hvm_context(struct xensr_ctx *ctx, const void *body, uint32_t l
 }
 
 /* p2m frames that cover start … end, both included (spec 1). */
-static int check_p2m_frames(struct xensr_ctx *ctx, const struct wire_x86_pv_p2m_frames *frames)
+static int check_p2m_frames(struct xensr_ctx *ctx, const struct wire_x86_pv_p2m_frames *frames,
+			    uint32_t length, unsigned guest_width)
 {
+	uint32_t in_page = PAGE_OCTETS / guest_width;
+	uint32_t come = (length - (uint32_t)sizeof(*frames)) / (uint32_t)sizeof(uint64_t);
+	uint32_t needed;
+
 	if (frames->start_pfn > frames->end_pfn)
 		return ctx_fail(ctx, EBADMSG, "start pfn %#x is after end pfn %#x",
 				frames->start_pfn, frames->end_pfn);
+	needed = frames->end_pfn / in_page - frames->start_pfn / in_page + 1;
+	if (come != needed)
+		return ctx_fail(ctx, EBADMSG, "has %u frames, but pfns %#x to %#x need %u", come,
+				frames->start_pfn, frames->end_pfn, needed);
 	return 0;
 }
 
-int record_check_body(struct xensr_ctx *ctx, const struct record *rec)
+/* The raw vcpu_guest_context of the guest's width (xen/foreign/). */
+static int check_vcpu_basic(struct xensr_ctx *ctx, uint32_t length, unsigned guest_width)
 {
-	uint32_t after_vcpu = (uint32_t)sizeof(struct wire_x86_pv_vcpu);
+	size_t context = guest_width == 8 ? sizeof(vcpu_guest_context_x86_64_t)
+					  : sizeof(vcpu_guest_context_x86_32_t);
+	size_t needed = sizeof(struct wire_x86_pv_vcpu) + context;
 
+	if (length != needed)
+		return ctx_fail(ctx, EBADMSG,
+				"is %u octets long, a vcpu of a guest of width %u has %zu", length,
+				guest_width, needed);
+	return 0;
+}
+
+/* The vcpu that an extended context says it is must be the one of its record. */
+static int check_vcpu_extended(struct xensr_ctx *ctx, const struct wire_x86_pv_vcpu *vcpu,
+			       uint32_t length)
+{
+	uint32_t inner;
+
+	if (length < sizeof(*vcpu) + sizeof(inner))
+		return 0; /* empty */
+	memcpy(&inner, vcpu + 1, sizeof(inner));
+	if (inner != vcpu->vcpu_id)
+		return ctx_fail(ctx, EBADMSG, "is for vcpu %u, but its content is vcpu %u's",
+				vcpu->vcpu_id, inner);
+	return 0;
+}
+
+static int check_vcpu_record(struct xensr_ctx *ctx, const struct record *rec, unsigned guest_width)
+{
+	uint32_t head = (uint32_t)sizeof(struct wire_x86_pv_vcpu);
+
+	if (rec->length < head)
+		return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed", rec->length,
+				head);
+	if (check_vcpu(ctx, rec->body))
+		return -1;
+	switch (rec->type) {
+	case REC_X86_PV_VCPU_BASIC:
+		return check_vcpu_basic(ctx, rec->length, guest_width);
+	case REC_X86_PV_VCPU_EXTENDED:
+		return check_vcpu_extended(ctx, rec->body, rec->length);
+	case REC_X86_PV_VCPU_MSRS:
+		return check_array(ctx, rec->length - head, 16);
+	default:
+		return 0;
+	}
+}
+
+int record_check_body(struct xensr_ctx *ctx, const struct record *rec, unsigned guest_width)
+{
 	switch ((enum record_type)rec->type) {
 	case REC_X86_PV_INFO:
 		return check_pv_info(ctx, rec->body);
 	case REC_X86_PV_P2M_FRAMES:
 		if (check_array(ctx, rec->length, 8))
 			return -1;
-		return check_p2m_frames(ctx, rec->body);
+		return check_p2m_frames(ctx, rec->body, rec->length, guest_width);
 	case REC_X86_PV_VCPU_BASIC:
 	case REC_X86_PV_VCPU_EXTENDED:
 	case REC_X86_PV_VCPU_XSAVE:
-		if (rec->length < after_vcpu)
-			return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed",
-					rec->length, after_vcpu);
-		return check_vcpu(ctx, rec->body);
 	case REC_X86_PV_VCPU_MSRS:
-		if (rec->length < after_vcpu)
-			return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed",
-					rec->length, after_vcpu);
-		if (check_array(ctx, rec->length - after_vcpu, 16))
-			return -1;
-		return check_vcpu(ctx, rec->body);
+		return check_vcpu_record(ctx, rec, guest_width);
 	case REC_X86_CPUID_POLICY:
 		return check_array(ctx, rec->length, sizeof(xen_cpuid_leaf_t));
 	case REC_X86_MSR_POLICY:

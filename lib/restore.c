@@ -177,7 +177,6 @@ static int restore_start(struct restore_ctx *restore)
 	if (!restore->xch)
 		return ctx_fail(ctx, EINVAL, "there is no hypervisor handle");
 	restore->fmem = xc_interface_fmem_handle(restore->xch);
-	io_widen_pipe(&restore->ctx);
 	if (restore->params.stream_type != XENSR_STREAM_PLAIN)
 		return ctx_fail(ctx, ENOTSUP,
 				"checkpointed streams (Remus, COLO) are not supported yet");
@@ -198,6 +197,7 @@ static int restore_start(struct restore_ctx *restore)
 	restore->ops = &restore_ops_x86_hvm;
 	if (restore->ops->setup(restore))
 		return -1;
+	io_widen_pipe(ctx);
 	ctx_progress(ctx, progress_text, 0, restore->info.max_pages);
 	return 0;
 }

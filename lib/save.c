@@ -25,15 +25,14 @@
 
 #define FRAMES_PAGES (PAGES_BATCH * sizeof(xen_pfn_t) / PAGE_OCTETS)
 
+/* Holes write nothing, so that a stream which was stopped would not be noticed among them. */
+#define HOLES_BETWEEN_LOOKS (64ull * PAGES_BATCH)
+
 static const char progress_text[] = "Saving memory (pages)";
 
 /* ---- one batch of pfns ----------------------------------------------------------------- */
 
-/*
- * The page types of frames[0 … n), in place: Xen's XEN_DOMCTL_PFINFO_* (xen/domctl.h). One
- * hypercall, no allocation.
- */
-static int query_types(struct save_ctx *save, uint32_t n)
+int save_query_types(struct save_ctx *save, uint32_t n)
 {
 	DECLARE_HYPERCALL_BUFFER_SHADOW(xen_pfn_t, frames, &save->frames_hbuf);
 	struct xen_domctl domctl = {
@@ -74,7 +73,7 @@ static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_page
 
 	*data_pages = 0;
 	ops->pfns_to_gfns(save, save->entries, n, save->frames);
-	if (query_types(save, n))
+	if (save_query_types(save, n))
 		return -1;
 	if (types_are_holes(save->frames, n))
 		return 0;
@@ -218,7 +217,8 @@ static int send_all_memory(struct save_ctx *save)
 
 		for (uint32_t i = 0; i < n; i++)
 			save->entries[i] = pfn + i;
-		if (send_batch(save, n))
+		if (send_batch(save, n) ||
+		    (pfn % HOLES_BETWEEN_LOOKS == 0 && io_check_writable(&save->ctx)))
 			return -1;
 		if (save->pages_sent)
 			ctx_progress(&save->ctx, progress_text, save->pages_sent,
@@ -255,7 +255,6 @@ static int save_start(struct save_ctx *save)
 	if (!save->xch)
 		return ctx_fail(&save->ctx, EINVAL, "there is no hypervisor handle");
 	save->fmem = xc_interface_fmem_handle(save->xch);
-	io_widen_pipe(&save->ctx);
 	if (check_supported(save) || refresh_info(save))
 		return -1;
 	if (!(save->info.flags & XEN_DOMINF_hvm_guest))
@@ -269,6 +268,7 @@ static int save_start(struct save_ctx *save)
 		return ctx_fail_errno(&save->ctx, errno, "no hypercall buffer");
 	save->frames = frames;
 	save->frames_hbuf = *HYPERCALL_BUFFER(frames);
+	io_widen_pipe(&save->ctx);
 	return save->ops->setup(save);
 }
 

@@ -79,6 +79,12 @@ struct save_ops {
 	void (*cleanup)(struct save_ctx *save);
 };
 
+/*
+ * The page types of save->frames[0 … n), in place: Xen's XEN_DOMCTL_PFINFO_* (xen/domctl.h). At
+ * most PAGES_BATCH. One hypercall, no allocation. Returns 0, or -1 with the error set.
+ */
+int save_query_types(struct save_ctx *save, uint32_t n) MUST_CHECK;
+
 #define INVALID_GFN (~(xen_pfn_t)0)
 
 extern const struct save_ops save_ops_x86_hvm; /* arch/x86/hvm_save.c */

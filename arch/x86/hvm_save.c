@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/domctl.h>
 #include <xen/hvm/params.h>
 
 #include "cpu_policy.h"
@@ -107,6 +108,38 @@ static const unsigned saved_params[] = {
 };
 #define NR_SAVED_PARAMS (sizeof(saved_params) / sizeof(saved_params[0]))
 
+/*
+ * A restore needs the pages over which a guest talks to xenstore and its console: better to say
+ * now, while the guest can go on, that one of them is not memory.
+ */
+static int check_rings(struct save_ctx *save, const struct wire_hvm_param *params, uint32_t count)
+{
+	const char *names[2];
+	uint64_t pfns[2];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (params[i].index != HVM_PARAM_STORE_PFN &&
+		    params[i].index != HVM_PARAM_CONSOLE_PFN)
+			continue;
+		names[n] = params[i].index == HVM_PARAM_STORE_PFN ? "xenstore" : "console";
+		pfns[n] = params[i].value;
+		save->frames[n] = params[i].value;
+		n++;
+	}
+	if (n == 0)
+		return 0;
+	if (save_query_types(save, n))
+		return -1;
+	for (uint32_t i = 0; i < n; i++) {
+		if (save->frames[i] != XEN_DOMCTL_PFINFO_NOTAB)
+			return ctx_fail(&save->ctx, EINVAL,
+					"the guest's %s page, pfn %#" PRIx64 ", is not memory",
+					names[i], pfns[i]);
+	}
+	return 0;
+}
+
 /* Those with another value than 0, which is what a new domain has. */
 static int write_params(struct save_ctx *save)
 {
@@ -129,6 +162,8 @@ static int write_params(struct save_ctx *save)
 	}
 	if (head.count == 0)
 		return ctx_fail(&save->ctx, EINVAL, "domain %u has no HVM parameters", save->domid);
+	if (check_rings(save, params, head.count))
+		return -1;
 	body[1].iov_len = head.count * sizeof(params[0]);
 	return write_record(&save->ctx, REC_HVM_PARAMS, body, 2);
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a toolstack can do to a save or restore: refuse, cancel, vanish, offer less."""
 
+import errno
+
 import sim
 import sim_case
 from sim_case import SimCase
@@ -47,6 +49,7 @@ class Save(SimCase):
     def test_cancelled(self):
         outcome = self.attempt(cancel_at="suspend")
         self.assert_failed_clearly(outcome)
+        self.assertEqual((outcome.status, outcome.complete), (0, (-1, errno.ECANCELED)))
 
     def test_toolstack_vanishes(self):
         outcome = self.attempt(vanish_at="suspend")

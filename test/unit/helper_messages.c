@@ -253,14 +253,31 @@ END_TEST
 
 START_TEST(cancelled_before_waiting)
 {
-	int reply;
+	int reply = 0;
 
 	raise(SIGTERM);
-	answer(1);
 	ck_assert_int_eq(messages_ask(&m, MSG_SUSPEND, NULL, 0, &reply), -1);
 	ck_assert_int_eq(errno, ECANCELED);
 	ck_assert(!m.broken);
-	expect("\2\0\3\0", 4); /* the message was sent whole */
+	/* Its reply comes all the same, and is not taken for the next one's. */
+	answer(1);
+	answer(9);
+	m.patience_seconds = 30;
+	ck_assert_int_eq(messages_ask(&m, MSG_COMPLETE, NULL, 0, &reply), 0);
+	ck_assert_int_eq(reply, 9);
+	expect("\2\0\3\0\2\0\12\0", 8); /* both messages were sent whole */
+}
+END_TEST
+
+/* libxl listens no more, and its pipes stay open: patience ends. */
+START_TEST(cancelled_and_not_answered)
+{
+	int reply = 0;
+
+	raise(SIGTERM);
+	m.patience_seconds = 1;
+	ck_assert_int_eq(messages_ask(&m, MSG_COMPLETE, NULL, 0, &reply), -1);
+	ck_assert_int_eq(errno, ECANCELED);
 }
 END_TEST
 
@@ -315,6 +332,7 @@ int main(void)
 	tcase_add_test(tc, libxl_gone_before_the_reply);
 	tcase_add_test(tc, libxl_gone_before_the_message);
 	tcase_add_test(tc, cancelled_before_waiting);
+	tcase_add_test(tc, cancelled_and_not_answered);
 	tcase_add_loop_test(tc, cancelled_while_waiting, 0, 50);
 	tcase_add_test(tc, not_cancellable);
 	return unit_main(suite, tc);

@@ -261,6 +261,25 @@ static bool bit_is_free(size_t at, size_t bit)
 	}
 }
 
+/* How the helper stops a save: a read-only file takes the stream's place. */
+START_TEST(stopped_stream_is_seen)
+{
+	const struct xensr_reports none = {0};
+	struct xensr_ctx ctx;
+	int fds[2], null = open("/dev/null", O_RDONLY);
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ctx_init(&ctx, fds[1], &none);
+	ck_assert_int_eq(io_check_writable(&ctx), 0);
+	ck_assert_int_eq(dup2(null, fds[1]), fds[1]);
+	ck_assert_int_eq(io_check_writable(&ctx), -1);
+	ck_assert_int_eq(ctx.err.errnum, ECANCELED);
+	close(null);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 /* A pipe gets room for a good part of a batch; anything else is left as it is. */
 START_TEST(pipe_is_widened)
 {
@@ -325,6 +344,7 @@ int main(void)
 	tcase_add_test(tc, cut_everywhere);
 	tcase_add_loop_test(tc, unwritable, 0, 3);
 	tcase_add_test(tc, unreadable);
+	tcase_add_test(tc, stopped_stream_is_seen);
 	tcase_add_test(tc, pipe_is_widened);
 	tcase_add_test(tc, every_bit);
 	return unit_main(suite, tc);

@@ -21,14 +21,10 @@ START_TEST(cursor_stays)
 {
 	const uint8_t octets[] = {1, 2, 3, 4, 5, 6, 7};
 	struct cursor c = cursor_over(octets, sizeof(octets));
-	uint32_t small;
-	uint64_t large;
 
-	ck_assert(!cursor_u64(&c, &large));
+	ck_assert_ptr_null(cursor_take(&c, 8));
 	ck_assert_uint_eq(cursor_left(&c), 7);
-	ck_assert(cursor_u32(&c, &small));
-	ck_assert_uint_eq(small, 0x04030201);
-	ck_assert(!cursor_u32(&c, &small));
+	ck_assert_ptr_eq(cursor_take(&c, 4), octets);
 	ck_assert_ptr_null(cursor_take(&c, 4));
 	ck_assert_ptr_null(cursor_take(&c, SIZE_MAX));
 	ck_assert_ptr_eq(cursor_take(&c, 3), octets + 4);
@@ -52,38 +48,19 @@ static const uint64_t members[] = {0,
 START_TEST(set_members)
 {
 	struct pfn_set set = {0};
-	uint64_t found = 0, sum = 0, pfn;
 
 	ck_assert(!pfn_set_has(&set, 0));
-	ck_assert_uint_eq(pfn_set_next(&set, 0), UINT64_MAX);
 	for (int i = 0; i < COUNT(members); i++) {
 		ck_assert_int_eq(pfn_set_add(&set, members[i]), 0);
 		ck_assert_int_eq(pfn_set_add(&set, members[i]), 0); /* twice is once */
-		sum += members[i];
 	}
-	ck_assert_uint_eq(set.count, COUNT(members));
 	for (int i = 0; i < COUNT(members); i++) {
 		ck_assert(pfn_set_has(&set, members[i]));
-		ck_assert_uint_eq(pfn_set_next(&set, members[i]), members[i]);
 	}
 	ck_assert(!pfn_set_has(&set, 2));
 	ck_assert(!pfn_set_has(&set, (1ull << 24) + 1));
 	ck_assert(!pfn_set_has(&set, UINT64_MAX));
-	for (pfn = pfn_set_next(&set, 0); pfn != UINT64_MAX; pfn = pfn_set_next(&set, pfn + 1)) {
-		found++;
-		sum -= pfn;
-	}
-	ck_assert_uint_eq(found, COUNT(members));
-	ck_assert_uint_eq(sum, 0);
-
-	pfn_set_remove(&set, 64);
-	pfn_set_remove(&set, 64);
-	pfn_set_remove(&set, 1ull << 35); /* never there */
-	ck_assert(!pfn_set_has(&set, 64));
-	ck_assert_uint_eq(set.count, COUNT(members) - 1);
-	ck_assert_uint_eq(pfn_set_next(&set, 64), 32767);
 	pfn_set_release(&set);
-	ck_assert_uint_eq(set.count, 0);
 	ck_assert(!pfn_set_has(&set, 0));
 	pfn_set_release(&set);
 }
@@ -99,7 +76,6 @@ START_TEST(set_runs)
 	ck_assert(!pfn_set_has_any(&set, 32768 + 64, 512));
 	/* across two leaves */
 	ck_assert_int_eq(pfn_set_add_run(&set, 32768 - 512, 1024), 0);
-	ck_assert_uint_eq(set.count, 1024);
 	ck_assert(!pfn_set_has(&set, 32768 - 513));
 	ck_assert(pfn_set_has(&set, 32768 - 512));
 	ck_assert(pfn_set_has(&set, 32768 + 511));
@@ -116,7 +92,6 @@ START_TEST(set_range)
 	ck_assert_int_eq(pfn_set_add(&set, PFN_LIMIT_X86), -1);
 	ck_assert_int_eq(errno, ERANGE);
 	ck_assert_int_eq(pfn_set_add(&set, UINT64_MAX), -1);
-	ck_assert_uint_eq(set.count, 0);
 	pfn_set_release(&set);
 }
 END_TEST
