@@ -29,6 +29,32 @@ static int map_domain(struct sim_domain *domain, uint32_t domid, bool create)
 	return 0;
 }
 
+static uint64_t xen_frame(const struct sim_domain *domain, uint64_t mfn)
+{
+	if (mfn != SIM_NO_FRAME)
+		domain->host->frames[mfn].type = SIM_FRAME_XENHEAP;
+	return mfn;
+}
+
+/* Frames of Xen's own that the guest sees. An HVM guest's shared info is not followed. */
+static int alloc_xen_frames(const struct sim_domain *domain)
+{
+	struct sim_domain_state *state = domain->state;
+	uint16_t domid = (uint16_t)state->domid;
+
+	for (unsigned i = 0; i < SIM_GRANT_FRAMES; i++) {
+		state->grant_frames[i] =
+			xen_frame(domain, sim_frames_alloc(domain->host, 0, domid));
+		if (state->grant_frames[i] == SIM_NO_FRAME)
+			return -ENOMEM;
+	}
+	state->shared_info_frame = SIM_NO_FRAME;
+	if (state->type == SIM_HVM)
+		return 0;
+	state->shared_info_frame = xen_frame(domain, sim_frames_alloc_low(domain->host, domid));
+	return state->shared_info_frame == SIM_NO_FRAME ? -ENOMEM : 0;
+}
+
 int sim_domain_create(struct sim_host *host, const struct sim_domain_options *options)
 {
 	struct sim_domain domain = {.host = host};
@@ -51,17 +77,12 @@ int sim_domain_create(struct sim_host *host, const struct sim_domain_options *op
 	state->paused = true;
 	state->max_pages = options->max_pages;
 	state->nr_vcpus = options->vcpus;
+	state->width = 8;
 	state->tsc.tsc_mode = 0;
 	state->tsc.gtsc_khz = 2400000;
-	for (unsigned i = 0; i < SIM_GRANT_FRAMES; i++) {
-		state->grant_frames[i] = sim_frames_alloc(host, 0, (uint16_t)domid);
-		if (state->grant_frames[i] == SIM_NO_FRAME) {
-			rc = -ENOMEM;
-			goto out;
-		}
-		host->frames[state->grant_frames[i]].type = SIM_FRAME_XENHEAP;
-	}
-	state->shared_info_frame = SIM_NO_FRAME;
+	rc = alloc_xen_frames(&domain);
+	if (rc)
+		goto out;
 	sim_policy_default(state);
 	if (state->type == SIM_HVM)
 		sim_p2m_set(&domain, APIC_GFN, SIM_P2M_VALID | SIM_P2M_MMIO);
@@ -131,15 +152,9 @@ int sim_domain_destroy(struct sim_host *host, uint32_t domid)
 	if (!domain)
 		return -ESRCH;
 	sim_lock(host);
-	for (uint64_t gfn = sim_p2m_next(domain, 0); gfn < SIM_GFN_LIMIT;
-	     gfn = sim_p2m_next(domain, gfn + 1)) {
-		uint64_t mfn = sim_p2m_frame(domain, gfn);
-
-		if (mfn != SIM_NO_FRAME && host->frames[mfn].type != SIM_FRAME_XENHEAP)
-			give_back(&run, mfn);
-	}
-	for (unsigned i = 0; i < SIM_GRANT_FRAMES; i++)
-		give_back(&run, domain->state->grant_frames[i]);
+	for (uint64_t mfn = sim_frames_next(host, 0, (uint16_t)domid); mfn != SIM_NO_FRAME;
+	     mfn = sim_frames_next(host, mfn + 1, (uint16_t)domid))
+		give_back(&run, mfn);
 	give_back(&run, SIM_NO_FRAME);
 	domain->state->magic = 0;
 	sim_unlock(host);

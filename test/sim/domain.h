@@ -11,6 +11,7 @@
 #include <xenctrl.h>
 #include <xen/arch-x86/xen.h>
 #include <xen/domctl.h>
+#include <xen/foreign/x86_32.h>
 
 #define SIM_MAX_VCPUS      16u
 #define SIM_CONTEXT_OCTETS (256u * 1024)
@@ -19,6 +20,8 @@
 #define SIM_CHUNK_GFNS     512u
 #define SIM_CHUNKS         (SIM_GFN_LIMIT / SIM_CHUNK_GFNS)
 #define SIM_GRANT_FRAMES   2u
+#define SIM_XSAVE_OCTETS   4096u
+#define SIM_VCPU_MSRS      8u
 
 enum sim_domain_type {
 	SIM_PV,
@@ -37,7 +40,15 @@ enum sim_domain_type {
 enum sim_guest_kind {
 	SIM_GUEST_NONE,
 	SIM_GUEST_HVM,
-	SIM_GUEST_PVH
+	SIM_GUEST_PVH,
+	SIM_GUEST_PV64,
+	SIM_GUEST_PV32
+};
+
+/* How a PV guest tells the toolstack where its p2m is. */
+enum sim_guest_p2m {
+	SIM_P2M_LINEAR, /* arch.p2m_cr3, p2m_vaddr */
+	SIM_P2M_TREE    /* arch.pfn_to_mfn_frame_list_list */
 };
 
 struct sim_guest {
@@ -47,6 +58,25 @@ struct sim_guest {
 	uint64_t pages;            /* memory, before any is ballooned out */
 	uint32_t ballooned_permil; /* pages out of 1000 that it gave back */
 	uint32_t plain_permil;     /* pages out of 1000 that are zero or one of a few */
+	uint32_t p2m;              /* enum sim_guest_p2m, of a PV guest */
+	uint64_t p2m_slack;        /* entries that a PV guest's p2m has beyond its memory */
+};
+
+/* In the layout of the domain's address size. */
+union sim_pv_context {
+	vcpu_guest_context_t native;
+	vcpu_guest_context_x86_32_t compat;
+};
+
+struct sim_pv_vcpu {
+	bool initialised; /* it was given a context, whose page tables it now uses */
+	bool online;
+	union sim_pv_context context;
+	struct xen_domctl_ext_vcpucontext ext;
+	uint32_t xsave_octets;
+	uint8_t xsave[SIM_XSAVE_OCTETS]; /* as XEN_DOMCTL_getvcpuextstate gives it */
+	uint32_t nr_msrs;
+	xen_domctl_vcpu_msr_t msrs[SIM_VCPU_MSRS];
 };
 
 struct sim_domain_state {
@@ -75,6 +105,11 @@ struct sim_domain_state {
 	uint8_t context[SIM_CONTEXT_OCTETS];
 	uint64_t params[SIM_HVM_PARAMS];
 	uint64_t params_set; /* bit N: set by the toolstack */
+
+	/* PV */
+	uint32_t width;     /* octets of a word of the guest: 8, or 4 */
+	uint64_t vm_assist; /* from the context of vcpu 0 */
+	struct sim_pv_vcpu vcpus[SIM_MAX_VCPUS];
 
 	struct xen_domctl_tsc_info tsc;
 

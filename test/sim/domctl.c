@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* __HYPERVISOR_domctl (xen/domctl.h). */
 #include "hypercall.h"
+#include "pv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,6 +53,22 @@ static void hvm_page_types(const struct sim_domain *domain, uint64_t *gfns, uint
 	}
 }
 
+/* A frame with what it is used as; XTAB is what is not the domain's, or is Xen's own. */
+static uint64_t pv_page_type(const struct sim_domain *domain, uint64_t mfn)
+{
+	const struct sim_frame *frame;
+	uint64_t type;
+
+	if (!sim_frame_owned(domain->host, mfn, (uint16_t)domain->state->domid))
+		return XEN_DOMCTL_PFINFO_XTAB;
+	frame = &domain->host->frames[mfn];
+	if (frame->type == SIM_FRAME_XENHEAP)
+		return XEN_DOMCTL_PFINFO_XTAB;
+	type = (uint64_t)sim_type_level((enum sim_frame_type)frame->type)
+	       << XEN_DOMCTL_PFINFO_LTAB_SHIFT;
+	return frame->pinned ? type | XEN_DOMCTL_PFINFO_LPINTAB : type;
+}
+
 static long get_page_types(struct sim_domain *domain, struct xen_domctl_getpageframeinfo3 *op)
 {
 	uint64_t *frames;
@@ -61,7 +78,10 @@ static long get_page_types(struct sim_domain *domain, struct xen_domctl_getpagef
 	frames = sim_handle(domain->host, SIM_HANDLE_ADDRESS(op->array), op->num * sizeof(*frames));
 	if (!frames)
 		return -EFAULT;
-	hvm_page_types(domain, frames, op->num);
+	if (domain->state->type == SIM_HVM)
+		hvm_page_types(domain, frames, op->num);
+	for (uint64_t i = 0; domain->state->type == SIM_PV && i < op->num; i++)
+		frames[i] = pv_page_type(domain, frames[i]);
 	return 0;
 }
 
@@ -150,7 +170,7 @@ static long dispatch(struct sim_host *host, struct sim_domain *domain, struct xe
 	case XEN_DOMCTL_set_cpu_policy:
 		return sim_policy_set(host, domain, &domctl->u.cpu_policy);
 	default:
-		return -ENOSYS;
+		return domain->state->type == SIM_PV ? sim_pv_domctl(domain, domctl) : -ENOSYS;
 	}
 }
 

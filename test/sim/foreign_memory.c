@@ -6,6 +6,7 @@
  * unless $XENSIM_LAZY is set.
  */
 #include "hypercall.h"
+#include "pv.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -29,11 +30,13 @@ struct xenforeignmemory_resource_handle {
 
 static struct mapping {
 	uint8_t *start;
-	size_t pages; /* 0: free slot */
+	size_t pages;    /* 0: free slot */
+	xen_pfn_t *mfns; /* of a writable mapping of a PV domain */
 } mappings[MAX_MAPPINGS];
 static pthread_mutex_t mappings_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int remember(struct sim_host *host, uint8_t *start, size_t pages)
+/* `mfns`, if not NULL, goes with the mapping. */
+static int remember(struct sim_host *host, uint8_t *start, size_t pages, xen_pfn_t *mfns)
 {
 	int rc = -ENOMEM;
 
@@ -42,7 +45,8 @@ static int remember(struct sim_host *host, uint8_t *start, size_t pages)
 		/* The same address again: the old mapping went by munmap(). */
 		if (mappings[i].pages && mappings[i].start != start)
 			continue;
-		mappings[i] = (struct mapping){.start = start, .pages = pages};
+		free(mappings[i].mfns);
+		mappings[i] = (struct mapping){.start = start, .pages = pages, .mfns = mfns};
 		rc = 0;
 	}
 	pthread_mutex_unlock(&mappings_lock);
@@ -61,7 +65,8 @@ static int forget(struct sim_host *host, const uint8_t *start, size_t pages)
 	for (unsigned i = 0; i < MAX_MAPPINGS && rc; i++) {
 		if (mappings[i].pages != pages || mappings[i].start != start)
 			continue;
-		mappings[i].pages = 0;
+		free(mappings[i].mfns);
+		mappings[i] = (struct mapping){.pages = 0};
 		rc = 0;
 	}
 	pthread_mutex_unlock(&mappings_lock);
@@ -96,10 +101,12 @@ static int map_run(const struct sim_host *host, uint8_t *address, uint64_t mfn, 
 	return 0;
 }
 
-/* The frame behind what the caller names, or SIM_NO_FRAME. */
-static uint64_t frame_of(struct sim_domain *domain, uint64_t gfn)
+/* The frame behind what the caller names, or SIM_NO_FRAME. A PV domain's frames go by number. */
+static uint64_t frame_of(struct sim_domain *domain, uint64_t gfn, int prot)
 {
-	return sim_p2m_frame(domain, gfn);
+	if (domain->state->type == SIM_HVM)
+		return sim_p2m_frame(domain, gfn);
+	return sim_type_mappable(domain, gfn, prot & PROT_WRITE) ? gfn : SIM_NO_FRAME;
 }
 
 /*
@@ -113,7 +120,7 @@ static int map_gfns(struct sim_domain *domain, uint8_t *start, int prot, size_t 
 	size_t run = 0;
 
 	for (size_t i = 0; i <= pages; i++) {
-		uint64_t mfn = i < pages ? frame_of(domain, gfns[i]) : SIM_NO_FRAME;
+		uint64_t mfn = i < pages ? frame_of(domain, gfns[i], prot) : SIM_NO_FRAME;
 
 		if (i < pages)
 			err[i] = mfn == SIM_NO_FRAME ? -EINVAL : 0;
@@ -134,9 +141,35 @@ static int map_gfns(struct sim_domain *domain, uint8_t *start, int prot, size_t 
 	return 0;
 }
 
+/* Of Xen's own memory only the M2P can be had, to read. It is large: no page before it is read. */
+static int map_m2p(const struct sim_host *host, uint8_t *start, int prot, size_t pages,
+		   const xen_pfn_t *frames, int *err)
+{
+	for (size_t i = 0; i < pages; i++) {
+		uint64_t page = prot & PROT_WRITE ? SIM_NO_FRAME : sim_m2p_page(host, frames[i]);
+
+		err[i] = page == SIM_NO_FRAME ? -EINVAL : 0;
+		if (err[i] == 0 &&
+		    mmap(start + i * SIM_PAGE_OCTETS, SIM_PAGE_OCTETS, prot, MAP_SHARED | MAP_FIXED,
+			 host->m2p_fd, (off_t)(page * SIM_PAGE_OCTETS)) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+static xen_pfn_t *copy_list(const xen_pfn_t *list, size_t count)
+{
+	xen_pfn_t *copy = malloc(count * sizeof(*copy));
+
+	if (copy)
+		memcpy(copy, list, count * sizeof(*copy));
+	return copy;
+}
+
 static void *map_domain(struct sim_host *host, uint32_t domid, int prot, size_t pages,
 			const xen_pfn_t *gfns, int *err)
 {
+	xen_pfn_t *mfns = NULL;
 	struct sim_domain *domain;
 	uint8_t *start = reserve(pages);
 	int rc = -ESRCH;
@@ -145,13 +178,20 @@ static void *map_domain(struct sim_host *host, uint32_t domid, int prot, size_t 
 		return NULL;
 	sim_lock(host);
 	domain = sim_domain_get(host, domid);
-	if (domain)
+	if (domid == DOMID_XEN)
+		rc = map_m2p(host, start, prot, pages, gfns, err);
+	else if (domain)
 		rc = map_gfns(domain, start, prot, pages, gfns, err);
 	sim_unlock(host);
+	if (rc == 0 && domain && domain->state->type == SIM_PV && prot & PROT_WRITE) {
+		mfns = copy_list(gfns, pages);
+		rc = mfns ? 0 : -ENOMEM;
+	}
 	if (rc == 0)
-		rc = remember(host, start, pages);
+		rc = remember(host, start, pages, mfns);
 	if (rc == 0)
 		return start;
+	free(mfns);
 	munmap(start, (pages + 1) * SIM_PAGE_OCTETS);
 	errno = -rc;
 	return NULL;
@@ -255,7 +295,7 @@ xenforeignmemory_resource_handle *xenforeignmemory_map_resource(
 	rc = map_grant_table(host, domid, resource->address, nr_frames, frame, prot);
 	sim_unlock(host);
 	if (rc == 0)
-		rc = remember(host, resource->address, nr_frames);
+		rc = remember(host, resource->address, nr_frames, NULL);
 	if (rc == 0) {
 		*paddr = resource->address;
 		return resource;
@@ -324,7 +364,8 @@ static bool still_mapped(FILE *maps, const struct sim_host *host, const uint8_t 
 		const char *path = strstr(line, host->dir);
 
 		if ((uintptr_t)start >= first && (uintptr_t)start < end)
-			return path && !strcmp(path + strlen(host->dir), "/memory\n");
+			return path && (!strcmp(path + strlen(host->dir), "/memory\n") ||
+					!strcmp(path + strlen(host->dir), "/m2p\n"));
 	}
 	return false;
 }
@@ -342,13 +383,43 @@ int xenforeignmemory_close(xenforeignmemory_handle *fmem)
 		if (mappings[i].pages && still_mapped(maps, fmem->host, mappings[i].start))
 			__atomic_add_fetch(&fmem->host->state->counters.leaked_maps, 1,
 					   __ATOMIC_RELAXED);
-		mappings[i].pages = 0;
+		free(mappings[i].mfns);
+		mappings[i] = (struct mapping){.pages = 0};
 	}
 	pthread_mutex_unlock(&mappings_lock);
 	if (maps)
 		fclose(maps);
 	free(fmem);
 	return 0;
+}
+
+/* Is the frame among those of a mapping, and still there? */
+static bool maps_frame(const struct sim_host *host, const struct mapping *mapping, uint64_t mfn)
+{
+	bool found = false;
+	FILE *maps;
+
+	for (size_t i = 0; mapping->pages && mapping->mfns && i < mapping->pages; i++) {
+		if (mapping->mfns[i] != mfn)
+			continue;
+		maps = fopen("/proc/self/maps", "re");
+		found = maps && still_mapped(maps, host, mapping->start + i * SIM_PAGE_OCTETS);
+		if (maps)
+			fclose(maps);
+		break;
+	}
+	return found;
+}
+
+bool sim_frame_mapped_writable(const struct sim_host *host, uint64_t mfn)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&mappings_lock);
+	for (unsigned i = 0; i < MAX_MAPPINGS && !found; i++)
+		found = maps_frame(host, &mappings[i], mfn);
+	pthread_mutex_unlock(&mappings_lock);
+	return found;
 }
 
 int xenforeignmemory_restrict(xenforeignmemory_handle *fmem, domid_t domid)

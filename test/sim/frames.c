@@ -73,6 +73,19 @@ uint64_t sim_frames_alloc(struct sim_host *host, unsigned order, uint16_t owner)
 	return mfn;
 }
 
+uint64_t sim_frames_alloc_low(struct sim_host *host, uint16_t owner)
+{
+	uint64_t end =
+		host->state->nr_frames < SIM_LOW_FRAMES ? host->state->nr_frames : SIM_LOW_FRAMES;
+	uint64_t mfn = search(host, 0, end, 0);
+
+	if (mfn == SIM_NO_FRAME)
+		return SIM_NO_FRAME;
+	take(host, mfn, owner);
+	host->state->free_frames--;
+	return mfn;
+}
+
 /* The contents go with them, as Xen scrubs what it gets back. */
 void sim_frames_free(struct sim_host *host, uint64_t mfn, uint64_t count)
 {
@@ -91,4 +104,21 @@ void sim_frames_free(struct sim_host *host, uint64_t mfn, uint64_t count)
 	    fallocate(host->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (off_t)(mfn * SIM_PAGE_OCTETS), (off_t)(count * SIM_PAGE_OCTETS)))
 		memset(sim_frame_page(host, mfn), 0, count * SIM_PAGE_OCTETS);
+}
+
+bool sim_frame_owned(const struct sim_host *host, uint64_t mfn, uint16_t owner)
+{
+	return sim_frame_valid(host, mfn) && is_used(host, mfn) && host->frames[mfn].owner == owner;
+}
+
+uint64_t sim_frames_next(const struct sim_host *host, uint64_t mfn, uint16_t owner)
+{
+	for (; sim_frame_valid(host, mfn); mfn++) {
+		/* The frame table is sparse: not to be read where no frame is in use. */
+		if (mfn % 64 == 0 && host->used[mfn / 64] == 0)
+			mfn += 63;
+		else if (sim_frame_owned(host, mfn, owner))
+			return mfn;
+	}
+	return SIM_NO_FRAME;
 }

@@ -33,6 +33,11 @@ bool sim_guest_ballooned(const struct sim_guest *guest, uint64_t gfn);
 /* The contents of a page as built. */
 void sim_guest_page(const struct sim_guest *guest, uint64_t gfn, uint8_t page[SIM_PAGE_OCTETS]);
 
+/* Another number for every number. */
+uint64_t sim_guest_mix(uint64_t x);
+/* Octets that depend on nothing but the seed. */
+void sim_guest_noise(uint64_t seed, void *octets, size_t count);
+
 /* A new domain with that guest in it, running. Returns its domid or -errno. */
 int sim_guest_build(struct sim_host *host, const struct sim_guest *guest);
 
@@ -45,6 +50,18 @@ int sim_guest_check(struct sim_domain *domain, struct sim_difference *difference
  */
 int sim_guest_compare(struct sim_domain *saved, struct sim_domain *restored,
 		      struct sim_difference *difference);
+
+/* Say what differs. Returns 1. */
+int sim_differs(struct sim_difference *difference, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* 0, or 1 with "WHAT NUMBER differs from octet N on". */
+int sim_compare_octets(struct sim_difference *difference, const char *what, uint64_t number,
+		       const uint8_t *is, const uint8_t *should_be, size_t octets);
+
+/* Does the restored domain grant access to that frame (PV) or gfn (HVM)? 0 or 1. */
+int sim_check_grant(const struct sim_domain *restored, unsigned ref, uint64_t frame,
+		    struct sim_difference *difference);
 
 /* Registers and devices as the hypervisor saves them, of `octets`; made from the seed. */
 uint32_t sim_guest_hvm_context(const struct sim_guest *guest, uint8_t *context, size_t room);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guest.h"
+#include "guest_pv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -114,10 +114,13 @@ int sim_guest_build(struct sim_host *host, const struct sim_guest *guest)
 		.max_pages = guest->pages + 1024,
 		.vcpus = guest->vcpus,
 	};
-	int domid = sim_domain_create(host, &options);
-	struct sim_domain *domain = domid < 0 ? NULL : sim_domain_get(host, (uint32_t)domid);
-	int rc;
+	struct sim_domain *domain;
+	int domid, rc;
 
+	if (guest->kind == SIM_GUEST_PV64 || guest->kind == SIM_GUEST_PV32)
+		return sim_guest_pv_build(host, guest);
+	domid = sim_domain_create(host, &options);
+	domain = domid < 0 ? NULL : sim_domain_get(host, (uint32_t)domid);
 	if (!domain)
 		return domid < 0 ? domid : -ESRCH;
 	sim_lock(host);

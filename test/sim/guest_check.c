@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guest.h"
+#include "guest_pv.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,10 +9,7 @@
 #include <xen/grant_table.h>
 #include <xen/hvm/params.h>
 
-static int differs(struct sim_difference *difference, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int differs(struct sim_difference *difference, const char *format, ...)
+int sim_differs(struct sim_difference *difference, const char *format, ...)
 {
 	va_list args;
 
@@ -31,13 +28,19 @@ static size_t first_unlike(const uint8_t *a, const uint8_t *b, size_t octets)
 	return i;
 }
 
+int sim_compare_octets(struct sim_difference *difference, const char *what, uint64_t number,
+		       const uint8_t *is, const uint8_t *should_be, size_t octets)
+{
+	if (memcmp(is, should_be, octets) == 0)
+		return 0;
+	return sim_differs(difference, "%s %#" PRIx64 " differs from octet %zu on", what, number,
+			   first_unlike(is, should_be, octets));
+}
+
 static int compare_page(struct sim_difference *difference, uint64_t gfn, const uint8_t *is,
 			const uint8_t *should_be)
 {
-	if (memcmp(is, should_be, SIM_PAGE_OCTETS) == 0)
-		return 0;
-	return differs(difference, "gfn %#" PRIx64 " differs from octet %zu on", gfn,
-		       first_unlike(is, should_be, SIM_PAGE_OCTETS));
+	return sim_compare_octets(difference, "gfn", gfn, is, should_be, SIM_PAGE_OCTETS);
 }
 
 /* ---- as built -------------------------------------------------------------------------- */
@@ -55,8 +58,8 @@ static int check_memory(const struct sim_domain *domain, struct sim_difference *
 		if (sim_p2m_get(domain, gfn) & SIM_P2M_SPECIAL)
 			should = true;
 		if (should != (mfn != SIM_NO_FRAME))
-			return differs(difference, "gfn %#" PRIx64 " is %s", gfn,
-				       should ? "missing" : "there and was not");
+			return sim_differs(difference, "gfn %#" PRIx64 " is %s", gfn,
+					   should ? "missing" : "there and was not");
 		if (!should)
 			continue;
 		sim_guest_page(guest, gfn, expected);
@@ -74,9 +77,11 @@ int sim_guest_check(struct sim_domain *domain, struct sim_difference *difference
 
 	if (state->guest.kind == SIM_GUEST_NONE)
 		return -EINVAL;
+	if (state->type == SIM_PV)
+		return sim_guest_pv_check(domain, difference);
 	octets = sim_guest_hvm_context(&state->guest, context, sizeof(context));
 	if (octets != state->context_octets || memcmp(context, state->context, octets))
-		return differs(difference, "the HVM context differs");
+		return sim_differs(difference, "the HVM context differs");
 	return check_memory(domain, difference);
 }
 
@@ -102,8 +107,8 @@ static int compare_memory(const struct sim_domain *saved, const struct sim_domai
 		const uint8_t *should_be;
 
 		if ((from == SIM_NO_FRAME) != (to == SIM_NO_FRAME))
-			return differs(difference, "gfn %#" PRIx64 " is %s", gfn,
-				       to == SIM_NO_FRAME ? "missing" : "there and was not");
+			return sim_differs(difference, "gfn %#" PRIx64 " is %s", gfn,
+					   to == SIM_NO_FRAME ? "missing" : "there and was not");
 		if (to != SIM_NO_FRAME) {
 			should_be = is_ring(saved->state, gfn) ? cleared
 							       : sim_frame_page(saved->host, from);
@@ -144,9 +149,9 @@ static int compare_params(const struct sim_domain_state *saved,
 		unsigned index = kept_params[i];
 
 		if (saved->params[index] != restored->params[index])
-			return differs(difference,
-				       "HVM parameter %u is %#" PRIx64 ", was %#" PRIx64, index,
-				       restored->params[index], saved->params[index]);
+			return sim_differs(difference,
+					   "HVM parameter %u is %#" PRIx64 ", was %#" PRIx64, index,
+					   restored->params[index], saved->params[index]);
 	}
 	return 0;
 }
@@ -157,52 +162,68 @@ static int compare_policy(const struct sim_domain_state *saved,
 {
 	if (saved->nr_leaves != restored->nr_leaves ||
 	    memcmp(saved->leaves, restored->leaves, saved->nr_leaves * sizeof(saved->leaves[0])))
-		return differs(difference, "the CPUID policy differs");
+		return sim_differs(difference, "the CPUID policy differs");
 	if (saved->nr_msrs != restored->nr_msrs ||
 	    memcmp(saved->msrs, restored->msrs, saved->nr_msrs * sizeof(saved->msrs[0])))
-		return differs(difference, "the MSR policy differs");
+		return sim_differs(difference, "the MSR policy differs");
 	return 0;
 }
 
-static int check_grant(const struct sim_domain *restored, unsigned ref, uint64_t gfn,
-		       struct sim_difference *difference)
+int sim_check_grant(const struct sim_domain *restored, unsigned ref, uint64_t gfn,
+		    struct sim_difference *difference)
 {
 	const grant_entry_v1_t *table = (const grant_entry_v1_t *)sim_frame_page(
 		restored->host, restored->state->grant_frames[0]);
 
 	if (table[ref].flags != GTF_permit_access || table[ref].frame != (uint32_t)gfn)
-		return differs(difference,
-			       "grant %u has flags %#x and frame %#x, not access to gfn %#" PRIx64,
-			       ref, table[ref].flags, table[ref].frame, gfn);
+		return sim_differs(
+			difference,
+			"grant %u has flags %#x and frame %#x, not access to gfn %#" PRIx64, ref,
+			table[ref].flags, table[ref].frame, gfn);
 	return 0;
+}
+
+static int compare_tsc(const struct xen_domctl_tsc_info *from, const struct xen_domctl_tsc_info *to,
+		       struct sim_difference *difference)
+{
+	if (from->tsc_mode == to->tsc_mode && from->gtsc_khz == to->gtsc_khz &&
+	    from->elapsed_nsec == to->elapsed_nsec && from->incarnation == to->incarnation)
+		return 0;
+	return sim_differs(difference,
+			   "the TSC is {%u, %u kHz, %" PRIu64 " ns, %u}, was {%u, %u kHz, %" PRIu64
+			   " ns, %u}",
+			   to->tsc_mode, to->gtsc_khz, to->elapsed_nsec, to->incarnation,
+			   from->tsc_mode, from->gtsc_khz, from->elapsed_nsec, from->incarnation);
+}
+
+static int compare_hvm(struct sim_domain *saved, struct sim_domain *restored,
+		       struct sim_difference *difference)
+{
+	const struct sim_domain_state *from = saved->state, *to = restored->state;
+
+	if (compare_memory(saved, restored, difference) || compare_params(from, to, difference))
+		return 1;
+	if (from->context_octets != to->context_octets ||
+	    memcmp(from->context, to->context, from->context_octets))
+		return sim_differs(difference, "the HVM context differs");
+	if (to->params[HVM_PARAM_STORE_EVTCHN] == 0 || to->params[HVM_PARAM_CONSOLE_EVTCHN] == 0)
+		return sim_differs(difference, "an event channel is not set");
+	return sim_check_grant(restored, GNTTAB_RESERVED_CONSOLE,
+			       from->params[HVM_PARAM_CONSOLE_PFN], difference) ||
+	       sim_check_grant(restored, GNTTAB_RESERVED_XENSTORE,
+			       from->params[HVM_PARAM_STORE_PFN], difference);
 }
 
 int sim_guest_compare(struct sim_domain *saved, struct sim_domain *restored,
 		      struct sim_difference *difference)
 {
 	const struct sim_domain_state *from = saved->state, *to = restored->state;
+	int rc;
 
 	if (from->type != to->type)
-		return differs(difference, "the domain has another type");
-	if (compare_memory(saved, restored, difference) || compare_params(from, to, difference) ||
-	    compare_policy(from, to, difference))
-		return 1;
-	if (from->context_octets != to->context_octets ||
-	    memcmp(from->context, to->context, from->context_octets))
-		return differs(difference, "the HVM context differs");
-	if (from->tsc.tsc_mode != to->tsc.tsc_mode || from->tsc.gtsc_khz != to->tsc.gtsc_khz ||
-	    from->tsc.elapsed_nsec != to->tsc.elapsed_nsec ||
-	    from->tsc.incarnation != to->tsc.incarnation)
-		return differs(difference,
-			       "the TSC is {%u, %u kHz, %" PRIu64
-			       " ns, %u}, was {%u, %u kHz, %" PRIu64 " ns, %u}",
-			       to->tsc.tsc_mode, to->tsc.gtsc_khz, to->tsc.elapsed_nsec,
-			       to->tsc.incarnation, from->tsc.tsc_mode, from->tsc.gtsc_khz,
-			       from->tsc.elapsed_nsec, from->tsc.incarnation);
-	if (to->params[HVM_PARAM_STORE_EVTCHN] == 0 || to->params[HVM_PARAM_CONSOLE_EVTCHN] == 0)
-		return differs(difference, "an event channel is not set");
-	return check_grant(restored, GNTTAB_RESERVED_CONSOLE, from->params[HVM_PARAM_CONSOLE_PFN],
-			   difference) ||
-	       check_grant(restored, GNTTAB_RESERVED_XENSTORE, from->params[HVM_PARAM_STORE_PFN],
-			   difference);
+		return sim_differs(difference, "the domain has another type");
+	rc = from->type == SIM_PV ? sim_guest_pv_compare(saved, restored, difference)
+				  : compare_hvm(saved, restored, difference);
+	return rc || compare_policy(from, to, difference) ||
+	       compare_tsc(&from->tsc, &to->tsc, difference);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* splitmix64: every input gives another, well-mixed output. */
-static uint64_t mix(uint64_t x)
+uint64_t sim_guest_mix(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15ull;
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
@@ -33,12 +33,12 @@ bool sim_guest_has_gfn(const struct sim_guest *guest, uint64_t gfn)
 bool sim_guest_ballooned(const struct sim_guest *guest, uint64_t gfn)
 {
 	return guest->ballooned_permil && !is_special(gfn) && gfn >= 0x100 &&
-	       mix(guest->seed ^ mix(gfn)) % 1000 < guest->ballooned_permil;
+	       sim_guest_mix(guest->seed ^ sim_guest_mix(gfn)) % 1000 < guest->ballooned_permil;
 }
 
 void sim_guest_page(const struct sim_guest *guest, uint64_t gfn, uint8_t page[SIM_PAGE_OCTETS])
 {
-	uint64_t base = mix(guest->seed + gfn * 0x10001);
+	uint64_t base = sim_guest_mix(guest->seed + gfn * 0x10001);
 	uint64_t words[SIM_PAGE_OCTETS / sizeof(uint64_t)];
 
 	if (base % 1000 < guest->plain_permil) {
@@ -55,4 +55,12 @@ void sim_guest_page(const struct sim_guest *guest, uint64_t gfn, uint8_t page[SI
 	words[0] = gfn;
 	words[1] = guest->seed;
 	memcpy(page, words, SIM_PAGE_OCTETS);
+}
+
+void sim_guest_noise(uint64_t seed, void *octets, size_t count)
+{
+	uint8_t *out = octets;
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = (uint8_t)(sim_guest_mix(seed + i / 8) >> i % 8 * 8);
 }

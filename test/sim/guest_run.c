@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guest.h"
+#include "guest_pv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,13 +19,24 @@ static bool must_stop(const struct sim_domain_state *state)
 	       state->shutdown || state->paused;
 }
 
+/* A PV guest keeps its hands off its page tables and what it shares with Xen. */
+static bool is_data(const struct sim_domain *domain, uint64_t gfn)
+{
+	struct sim_pv_layout layout;
+	uint64_t index;
+
+	return domain->state->type == SIM_HVM ||
+	       (sim_pv_layout(&domain->state->guest, &layout) == 0 &&
+		sim_pv_role(&layout, gfn, &index) == PV_PLAIN);
+}
+
 /* A write of the guest's: the page first, then its mark (see sim_mark_dirty). */
 static void write_page(struct sim_domain *domain, uint64_t gfn, uint64_t round)
 {
 	uint64_t mfn = sim_p2m_frame(domain, gfn);
 	uint64_t *words;
 
-	if (mfn == SIM_NO_FRAME)
+	if (mfn == SIM_NO_FRAME || !is_data(domain, gfn))
 		return;
 	words = (uint64_t *)(void *)sim_frame_page(domain->host, mfn);
 	for (size_t i = 2; i < SIM_PAGE_OCTETS / sizeof(*words); i += 32)

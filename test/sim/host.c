@@ -62,8 +62,7 @@ static int map_all(struct sim_host *host, uint64_t frames, bool create)
 	host->state = (struct sim_host_state *)base;
 	host->used = (uint64_t *)(base + state_octets);
 	host->frames = (struct sim_frame *)(base + state_octets + used_octets(frames));
-	host->m2p = sim_file_map(host, "m2p", sim_page_align(frames * sizeof(uint64_t)), create,
-				 &host->m2p_fd);
+	host->m2p = sim_file_map(host, "m2p", sim_m2p_octets(frames), create, &host->m2p_fd);
 	host->memory = host->m2p ? sim_file_map(host, "memory", frames * SIM_PAGE_OCTETS, create,
 						&host->memory_fd)
 				 : NULL;
@@ -88,6 +87,7 @@ int sim_host_create(const char *dir, const struct sim_host_options *options)
 	state->sysctl_version = 0x15;
 	state->nr_frames = options->frames;
 	state->free_frames = options->frames - 1;
+	state->next_free = options->first_frame < options->frames ? options->first_frame : 0;
 	state->next_domid = 1;
 	state->scatter = options->scatter;
 	state->no_resource = options->no_resource;

@@ -43,14 +43,16 @@ enum sim_frame_type {
 	SIM_FRAME_L3,
 	SIM_FRAME_L4,
 	SIM_FRAME_WRITABLE,
-	SIM_FRAME_XENHEAP, /* Xen's own, shared with a guest: grant table, shared info */
+	SIM_FRAME_XENHEAP,  /* Xen's own, shared with a guest: grant table, shared info */
+	SIM_FRAME_SEG_DESC, /* descriptors of a GDT */
+	SIM_FRAME_L2_XEN,   /* the L2 of a 32-bit guest's top slot, in which Xen has entries */
 };
 
 struct sim_frame {
 	uint16_t owner; /* domid, or SIM_NO_OWNER */
 	uint8_t type;   /* enum sim_frame_type */
 	uint8_t pinned;
-	uint32_t type_uses; /* of `type`: the pin and entries of page tables above */
+	uint32_t type_uses; /* of `type`: the pin, entries of page tables above, registers */
 };
 
 /* Counted since the host was made; `xensim stats` prints them, sim.py reads them. */
@@ -99,6 +101,7 @@ struct sim_host_options {
 	uint32_t xen_major, xen_minor;
 	bool scatter, no_resource, resident;
 	uint32_t refuse_order_above;
+	uint64_t first_frame; /* from which on frames are given out, while there are any */
 };
 
 /* Make a host in the existing, empty folder `dir`. Returns 0 or -errno. */
@@ -130,6 +133,16 @@ static inline size_t sim_page_align(size_t octets)
 	return (octets + SIM_PAGE_OCTETS - 1) & ~(size_t)(SIM_PAGE_OCTETS - 1);
 }
 
+/* The M2P is seen in whole pieces of 2 MiB, as Xen maps it. */
+#define SIM_M2P_CHUNK_OCTETS (2u << 20)
+
+static inline size_t sim_m2p_octets(uint64_t frames)
+{
+	size_t octets = frames * sizeof(uint64_t);
+
+	return (octets + SIM_M2P_CHUNK_OCTETS - 1) & ~(size_t)(SIM_M2P_CHUNK_OCTETS - 1);
+}
+
 /* ---- frames (frames.c); the lock is held ---- */
 
 /*
@@ -137,7 +150,18 @@ static inline size_t sim_page_align(size_t octets)
  * first, or SIM_NO_FRAME.
  */
 uint64_t sim_frames_alloc(struct sim_host *host, unsigned order, uint16_t owner);
+
+/* One frame below 4 GiB: the address of one that a 32-bit guest is told must fit. */
+#define SIM_LOW_FRAMES (1u << 20)
+uint64_t sim_frames_alloc_low(struct sim_host *host, uint16_t owner);
+
 void sim_frames_free(struct sim_host *host, uint64_t mfn, uint64_t count);
+
+/* Does the frame exist and belong to `owner`? */
+bool sim_frame_owned(const struct sim_host *host, uint64_t mfn, uint16_t owner);
+
+/* The next frame >= mfn that belongs to `owner`, or SIM_NO_FRAME. */
+uint64_t sim_frames_next(const struct sim_host *host, uint64_t mfn, uint16_t owner);
 
 static inline bool sim_frame_valid(const struct sim_host *host, uint64_t mfn)
 {

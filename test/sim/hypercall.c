@@ -90,6 +90,9 @@ long sim_dispatch(struct sim_host *host, unsigned number, const uint64_t args[5]
 	case __HYPERVISOR_mmuext_op:
 		rc = sim_mmuext_op(host, args[0], (unsigned)args[1], args[2], (unsigned)args[3]);
 		break;
+	case __HYPERVISOR_mmu_update:
+		rc = sim_mmu_update(host, args[0], (unsigned)args[1], args[2], (unsigned)args[3]);
+		break;
 	case __HYPERVISOR_grant_table_op:
 		rc = sim_grant_table_op(host, (unsigned)args[0], args[1], (unsigned)args[2]);
 		break;

@@ -32,10 +32,15 @@ long sim_memory_op(struct sim_host *host, unsigned command, uint64_t arg);
 long sim_hvm_op(struct sim_host *host, unsigned command, uint64_t arg);
 long sim_mmuext_op(struct sim_host *host, uint64_t ops, unsigned count, uint64_t done,
 		   unsigned domid);
+long sim_mmu_update(struct sim_host *host, uint64_t list, unsigned count, uint64_t done,
+		    unsigned domid);
 long sim_grant_table_op(struct sim_host *host, unsigned command, uint64_t arg, unsigned count);
 
 /* What getdomaininfo says of a domain (domctl.c). */
 void sim_domain_info(const struct sim_domain *domain, struct xen_domctl_getdomaininfo *info);
+
+/* The domctls of PV domains alone (pv_vcpu_state.c); -ENOSYS for others. */
+long sim_pv_domctl(struct sim_domain *domain, struct xen_domctl *domctl);
 
 /* CPU policies (cpu_policy.c). */
 void sim_policy_default(struct sim_domain_state *state);

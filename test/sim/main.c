@@ -5,6 +5,7 @@
  * error, named on stderr.
  */
 #include "guest.h"
+#include "pv.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -20,12 +21,13 @@
 
 static const char usage[] =
 	"usage: xensim host DIR [--frames N] [--xen 4.17|4.20] [--scatter] [--no-resource]\n"
-	"                       [--refuse-order N] [--resident]\n"
+	"                       [--refuse-order N] [--resident] [--first-frame N]\n"
 	"                                            make a host in an empty folder\n"
-	"       xensim build DIR [--type pvh|hvm] [--memory MIB] [--pages N] [--seed N]\n"
+	"       xensim build DIR [--type pvh|hvm|pv64|pv32] [--memory MIB] [--pages N] [--seed N]\n"
 	"                       [--vcpus N] [--ballooned PERMIL] [--plain PERMIL]\n"
-	"                       [--vram-tracked]     build a guest, print its domid\n"
-	"       xensim new DIR [--type hvm] [--memory MIB] [--pages N] [--vcpus N]\n"
+	"                       [--p2m linear|tree] [--p2m-slack PAGES] [--vram-tracked]\n"
+	"                                            build a guest, print its domid\n"
+	"       xensim new DIR [--type hvm|pv] [--memory MIB] [--pages N] [--vcpus N]\n"
 	"                                            an empty domain to restore into\n"
 	"       xensim check DIR DOMID               is the guest as it was built?\n"
 	"       xensim compare DIR DOMID DIR DOMID   is the second what the first was?\n"
@@ -34,6 +36,13 @@ static const char usage[] =
 	"stdout\n"
 	"                                            by a bare loop: what no engine can be faster "
 	"than\n"
+	"       xensim frame DIR DOMID PFN           what is at a pfn, as JSON\n"
+	"       xensim poke DIR DOMID WHAT OFFSET WORD\n"
+	"                                            change 8 octets of the page at a pfn, of "
+	"\"shared\",\n"
+	"                                            the shared info, or of \"vcpuN\", a PV "
+	"context\n"
+	"       xensim pin DIR DOMID PFN LEVEL       pin a page table; level 0: unpin it\n"
 	"       xensim show DIR DOMID                the domain's state, as JSON\n"
 	"       xensim stats DIR                     what was counted so far, as JSON\n"
 	"       xensim destroy DIR DOMID\n";
@@ -42,6 +51,7 @@ struct options {
 	struct sim_host_options host;
 	struct sim_guest guest;
 	struct sim_run_options run;
+	enum sim_domain_type type;
 	bool vram_tracked;
 	uint64_t memory;
 };
@@ -52,6 +62,7 @@ enum option_id {
 	OPT_SCATTER,
 	OPT_NO_RESOURCE,
 	OPT_RESIDENT,
+	OPT_FIRST_FRAME,
 	OPT_REFUSE_ORDER,
 	OPT_TYPE,
 	OPT_MEMORY,
@@ -60,6 +71,8 @@ enum option_id {
 	OPT_VCPUS,
 	OPT_BALLOONED,
 	OPT_PLAIN,
+	OPT_P2M,
+	OPT_P2M_SLACK,
 	OPT_VRAM_TRACKED,
 	OPT_RATE,
 	OPT_WORKING_SET,
@@ -72,6 +85,7 @@ static const struct option long_options[] = {
 	{"scatter", no_argument, NULL, OPT_SCATTER},
 	{"no-resource", no_argument, NULL, OPT_NO_RESOURCE},
 	{"resident", no_argument, NULL, OPT_RESIDENT},
+	{"first-frame", required_argument, NULL, OPT_FIRST_FRAME},
 	{"refuse-order", required_argument, NULL, OPT_REFUSE_ORDER},
 	{"type", required_argument, NULL, OPT_TYPE},
 	{"memory", required_argument, NULL, OPT_MEMORY},
@@ -80,6 +94,8 @@ static const struct option long_options[] = {
 	{"vcpus", required_argument, NULL, OPT_VCPUS},
 	{"ballooned", required_argument, NULL, OPT_BALLOONED},
 	{"plain", required_argument, NULL, OPT_PLAIN},
+	{"p2m", required_argument, NULL, OPT_P2M},
+	{"p2m-slack", required_argument, NULL, OPT_P2M_SLACK},
 	{"vram-tracked", no_argument, NULL, OPT_VRAM_TRACKED},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"working-set", required_argument, NULL, OPT_WORKING_SET},
@@ -93,15 +109,32 @@ static int fail(const char *what, int error)
 	return 2;
 }
 
-static bool parse_kind(struct options *o, const char *text)
+static bool parse_type(struct options *o, const char *text)
 {
-	if (!strcmp(text, "pvh"))
-		o->guest.kind = SIM_GUEST_PVH;
-	else if (!strcmp(text, "hvm"))
-		o->guest.kind = SIM_GUEST_HVM;
-	else
-		return false;
-	return true;
+	static const struct {
+		const char *name;
+		enum sim_domain_type type;
+		enum sim_guest_kind kind;
+	} types[] = {
+		{"pvh", SIM_HVM, SIM_GUEST_PVH},  {"hvm", SIM_HVM, SIM_GUEST_HVM},
+		{"pv64", SIM_PV, SIM_GUEST_PV64}, {"pv32", SIM_PV, SIM_GUEST_PV32},
+		{"pv", SIM_PV, SIM_GUEST_NONE},
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (strcmp(types[i].name, text))
+			continue;
+		o->type = types[i].type;
+		o->guest.kind = types[i].kind;
+		return true;
+	}
+	return false;
+}
+
+static bool parse_p2m(struct options *o, const char *text)
+{
+	o->guest.p2m = strcmp(text, "tree") ? SIM_P2M_LINEAR : SIM_P2M_TREE;
+	return o->guest.p2m == SIM_P2M_TREE || !strcmp(text, "linear");
 }
 
 static bool parse_option(struct options *o, int option)
@@ -123,11 +156,14 @@ static bool parse_option(struct options *o, int option)
 	case OPT_RESIDENT:
 		o->host.resident = true;
 		return true;
+	case OPT_FIRST_FRAME:
+		o->host.first_frame = number;
+		return true;
 	case OPT_REFUSE_ORDER:
 		o->host.refuse_order_above = (uint32_t)number;
 		return true;
 	case OPT_TYPE:
-		return parse_kind(o, optarg);
+		return parse_type(o, optarg);
 	case OPT_MEMORY:
 		o->guest.pages = number << (20 - SIM_PAGE_SHIFT);
 		return number > 0;
@@ -146,6 +182,11 @@ static bool parse_option(struct options *o, int option)
 	case OPT_PLAIN:
 		o->guest.plain_permil = (uint32_t)number;
 		return number <= 1000;
+	case OPT_P2M:
+		return parse_p2m(o, optarg);
+	case OPT_P2M_SLACK:
+		o->guest.p2m_slack = number;
+		return true;
 	case OPT_VRAM_TRACKED:
 		o->vram_tracked = true;
 		return true;
@@ -192,6 +233,8 @@ static int command_build(const struct options *o, char **argv)
 
 	if (!host)
 		return fail(argv[0], errno);
+	if (o->guest.kind == SIM_GUEST_NONE)
+		return fail("build: pv64 or pv32", EINVAL);
 	domid = sim_guest_build(host, &o->guest);
 	if (domid < 0)
 		return fail("build", domid);
@@ -204,7 +247,7 @@ static int command_new(const struct options *o, char **argv)
 {
 	struct sim_host *host = sim_host_open(argv[0]);
 	struct sim_domain_options domain = {
-		.type = SIM_HVM,
+		.type = o->type,
 		.max_pages = o->guest.pages + 1024,
 		.vcpus = o->guest.vcpus,
 	};
@@ -364,7 +407,7 @@ static int command_move(const struct options *o, char **argv)
 	     gfn = sim_p2m_next(domain, gfn + 1)) {
 		if (sim_p2m_frame(domain, gfn) == SIM_NO_FRAME)
 			continue;
-		gfns[n++] = gfn;
+		gfns[n++] = domain->state->type == SIM_PV ? sim_p2m_frame(domain, gfn) : gfn;
 		if (n < MOVE_BATCH)
 			continue;
 		if (move_batch(fmem, domain->state->domid, in, n, gfns))
@@ -375,6 +418,78 @@ static int command_move(const struct options *o, char **argv)
 		return fail("move", errno);
 	xenforeignmemory_close(fmem);
 	return 0;
+}
+
+static int command_frame(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	uint64_t mfn = domain ? sim_p2m_frame(domain, strtoull(argv[2], NULL, 0)) : SIM_NO_FRAME;
+	const struct sim_frame *frame;
+
+	(void)o;
+	if (mfn == SIM_NO_FRAME)
+		return fail("frame", ENOENT);
+	frame = &domain->host->frames[mfn];
+	printf("{\"mfn\": %" PRIu64 ", \"level\": %u, \"pinned\": %u, \"uses\": %u}\n", mfn,
+	       sim_type_level((enum sim_frame_type)frame->type), frame->pinned, frame->type_uses);
+	return 0;
+}
+
+/* What `poke` changes: its beginning, NULL when there is no such thing. */
+static uint8_t *find_octets(const struct sim_domain *domain, const char *what, size_t *octets)
+{
+	uint64_t mfn = domain->state->shared_info_frame;
+	unsigned vcpu;
+
+	*octets = SIM_PAGE_OCTETS;
+	if (sscanf(what, "vcpu%u", &vcpu) == 1) {
+		*octets = sizeof(union sim_pv_context);
+		return vcpu < domain->state->nr_vcpus
+			       ? (uint8_t *)&domain->state->vcpus[vcpu].context
+			       : NULL;
+	}
+	if (strcmp(what, "shared"))
+		mfn = sim_p2m_frame(domain, strtoull(what, NULL, 0));
+	return mfn == SIM_NO_FRAME ? NULL : sim_frame_page(domain->host, mfn);
+}
+
+static int command_poke(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	uint64_t offset = strtoull(argv[3], NULL, 0), word = strtoull(argv[4], NULL, 0);
+	size_t octets;
+	uint8_t *place;
+
+	(void)o;
+	if (!domain)
+		return 2;
+	place = find_octets(domain, argv[2], &octets);
+	if (!place || offset > octets - sizeof(word))
+		return fail(argv[2], EINVAL);
+	memcpy(place + offset, &word, sizeof(word));
+	return 0;
+}
+
+/* Refused: exit code 1, and why on stderr. */
+static int command_pin(const struct options *o, char **argv)
+{
+	static const enum sim_frame_type types[] = {SIM_FRAME_NONE, SIM_FRAME_L1, SIM_FRAME_L2,
+						    SIM_FRAME_L3, SIM_FRAME_L4};
+	struct sim_domain *domain = find_domain(argv);
+	unsigned long level = strtoul(argv[3], NULL, 0);
+	uint64_t mfn;
+	int rc;
+
+	(void)o;
+	if (!domain)
+		return 2;
+	mfn = sim_p2m_frame(domain, strtoull(argv[2], NULL, 0));
+	if (mfn == SIM_NO_FRAME || level > 4 || domain->state->type != SIM_PV)
+		return fail("pin", EINVAL);
+	sim_lock(domain->host);
+	rc = level ? sim_type_pin(domain, mfn, types[level]) : sim_type_unpin(domain, mfn);
+	sim_unlock(domain->host);
+	return rc ? 1 : 0;
 }
 
 static int command_destroy(const struct options *o, char **argv)
@@ -399,6 +514,8 @@ static const struct {
 	{"run", 2, command_run},         {"show", 2, command_show},
 	{"compare", 4, command_compare}, {"stats", 1, command_stats},
 	{"destroy", 2, command_destroy}, {"move", 3, command_move},
+	{"frame", 3, command_frame},     {"poke", 5, command_poke},
+	{"pin", 4, command_pin},
 };
 
 int main(int argc, char **argv)
@@ -406,6 +523,7 @@ int main(int argc, char **argv)
 	struct options o = {
 		.host = {.frames = 4u << 20, .xen_major = 4, .xen_minor = 17},
 		.guest = {.kind = SIM_GUEST_PVH, .vcpus = 1, .seed = 1, .plain_permil = 100},
+		.type = SIM_HVM,
 		.run = {.seconds = 60},
 	};
 	int option;

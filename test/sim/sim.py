@@ -124,6 +124,20 @@ class Host:
     def stats(self) -> dict:
         return json.loads(self.command("stats", self.dir))
 
+    def frame(self, domid: int, pfn: int) -> dict:
+        return json.loads(self.command("frame", self.dir, domid, pfn))
+
+    def poke(self, domid: int, what, offset: int, word: int):
+        """Change 8 octets of the page at a pfn, of "shared" or of "vcpuN"."""
+        self.command("poke", self.dir, domid, what, offset, word)
+
+    def pin(self, domid: int, pfn: int, level: int) -> str:
+        """Pin a page table of a PV guest (level 0: unpin); "" or why that was refused."""
+        done = self.run("pin", self.dir, domid, pfn, level)
+        if done.returncode > 1:
+            raise SimError(done.stderr)
+        return done.stderr.strip()
+
     def start_guest(self, domid: int, **options) -> subprocess.Popen:
         """A program that writes to the guest's memory until the guest suspends."""
         words = [os.path.join(BUILD, "xensim"), "run", self.dir, str(domid)]
@@ -168,7 +182,7 @@ class Outcome:
 
     status: int = 0  # as subprocess has it: negative for a signal
     complete: tuple | None = None  # (retval, errnoval) of the complete message
-    results: tuple | None = None  # (store gfn, console gfn) of restore_results
+    results: tuple | None = None  # (store gfn, console gfn) of restore_results; PV: MFNs
     log: list = dataclasses.field(default_factory=list)  # (level, text)
     progress: list = dataclasses.field(default_factory=list)  # (what, done, total)
     calls: list = dataclasses.field(default_factory=list)  # callbacks, in order

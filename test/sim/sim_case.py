@@ -36,7 +36,10 @@ class SimCase(unittest.TestCase):
     def restore(self, program, host, image, guest, **options):
         """Restore from the image's start into a new domain. Returns its domid."""
         image.seek(0)
-        domid = host.new(**{k: v for k, v in guest.items() if k in ("memory", "pages", "vcpus")})
+        empty = {k: v for k, v in guest.items() if k in ("memory", "pages", "vcpus")}
+        if guest.get("type") in ("pv64", "pv32"):
+            empty["type"] = "pv"
+        domid = host.new(**empty)
         outcome = sim.restore(sim.helper(program), host, domid, image, **options)
         self.assertTrue(outcome.ok, f"restore with {program}: {outcome.errors}")
         return domid

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a toolstack does to a domain, for the driver that plays libxl (sim.py, through ctypes). */
-#include "guest.h"
+#include "guest_pv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +23,8 @@ int sim_toolstack_suspend(struct sim_domain *domain)
 		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 	}
 	sim_lock(domain->host);
+	if (state->type == SIM_PV)
+		sim_guest_pv_suspend(domain);
 	state->shutdown = true;
 	state->shutdown_reason = SHUTDOWN_suspend;
 	state->suspend_requested = false;
@@ -37,6 +39,8 @@ int sim_toolstack_resume(struct sim_domain *domain)
 	sim_lock(domain->host);
 	domain->state->shutdown = false;
 	domain->state->shutdown_reason = 0;
+	if (domain->state->type == SIM_PV)
+		sim_guest_pv_resume(domain);
 	sim_unlock(domain->host);
 	return 0;
 }
