@@ -125,7 +125,7 @@ struct xensr_save_params {
  * (the toolstack destroys or resumes it). On failure it can be resumed: log-dirty is off, no
  * mapping of it is left, nothing of it was modified.
  *
- * This version saves x86 HVM and PVH domains, plain and non-live; anything else fails with
+ * This version saves x86 PV, HVM and PVH domains, plain and non-live; anything else fails with
  * ENOTSUP before the domain is touched.
  *
  * err may be NULL. Returns 0, or -1 with errno.
@@ -168,8 +168,8 @@ struct xensr_restore_params {
 	}
 
 struct xensr_restore_results {
-	uint64_t store_gfn;   /* 0 if the stream named none */
-	uint64_t console_gfn; /* 0 if the stream named none */
+	uint64_t store_gfn;   /* a PV guest's MFN; 0 if the stream named none */
+	uint64_t console_gfn; /* likewise */
 	uint64_t reserved[4];
 };
 

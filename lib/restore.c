@@ -57,7 +57,7 @@ static int receive_batch(struct restore_ctx *restore, uint32_t n)
 	if (read_pages(&restore->reader, iov, 1, n))
 		goto out;
 	for (uint32_t i = 0; i < n; i++) {
-		if (restore->ops->localise_page(restore, restore->types[i],
+		if (restore->ops->localise_page(restore, restore->pfns[i], restore->types[i],
 						mapping + (size_t)i * PAGE_OCTETS))
 			goto out;
 	}
@@ -93,7 +93,8 @@ static int process_page_data(struct restore_ctx *restore, const struct record *r
 
 		if (!page_type_has_data(type))
 			continue;
-		restore->gfns[n] = ops->pfn_to_gfn(restore, page_entry_pfn(rec->entries[i]));
+		restore->pfns[n] = page_entry_pfn(rec->entries[i]);
+		restore->gfns[n] = ops->pfn_to_gfn(restore, restore->pfns[n]);
 		restore->types[n] = type;
 		if (++n == PAGES_BATCH) {
 			if (receive_batch(restore, n))
@@ -190,11 +191,9 @@ static int restore_start(struct restore_ctx *restore)
 		return ctx_fail(ctx, EINVAL,
 				"the stream holds an x86 %s guest, domain %u is x86 %s",
 				hvm ? "PV" : "HVM", restore->domid, hvm ? "HVM" : "PV");
-	if (!hvm)
-		return ctx_fail(ctx, ENOTSUP, "x86 PV guests are not supported yet");
 	ctx_log(ctx, XENSR_LOG_DETAIL, "stream version %u of an x86 %s guest, saved by Xen %u.%u",
 		headers->version, hvm ? "HVM" : "PV", headers->xen_major, headers->xen_minor);
-	restore->ops = &restore_ops_x86_hvm;
+	restore->ops = hvm ? &restore_ops_x86_hvm : &restore_ops_x86_pv;
 	if (restore->ops->setup(restore))
 		return -1;
 	io_widen_pipe(ctx);

@@ -33,6 +33,7 @@ struct restore_ctx {
 	uint64_t pages_populated; /* pages that Xen granted for them */
 
 	/* One batch of pages on their way into the guest. */
+	uint64_t pfns[PAGES_BATCH];
 	xen_pfn_t gfns[PAGES_BATCH];
 	enum page_type types[PAGES_BATCH];
 	int errors[PAGES_BATCH]; /* of the mapping, a page each */
@@ -79,8 +80,9 @@ struct restore_ops {
 	/* The gfn of a populated pfn. Cannot fail. */
 	xen_pfn_t (*pfn_to_gfn)(const struct restore_ctx *restore, uint64_t pfn);
 
-	/* Turn the 4096 octets at page, as they came, into what the guest needs. In place. */
-	int (*localise_page)(struct restore_ctx *restore, enum page_type type, void *page);
+	/* Turn the 4096 octets of pfn, as they came, into what the guest needs. In place. */
+	int (*localise_page)(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
+			     void *page);
 
 	/*
 	 * Everything of one consistent image has come: check it, then give the domain its
@@ -93,5 +95,6 @@ struct restore_ops {
 };
 
 extern const struct restore_ops restore_ops_x86_hvm; /* arch/x86/hvm_restore.c */
+extern const struct restore_ops restore_ops_x86_pv;  /* arch/x86/pv_restore.c */
 
 #endif

@@ -62,17 +62,17 @@ static bool types_are_holes(const xen_pfn_t *types, uint32_t n)
 
 /*
  * Give entries[0 … n), which are pfns, their types and drop the holes, which cost nothing in the
- * stream. Leaves the gfns of the pages with data in frames. Returns the number of entries kept,
- * or -1.
+ * stream. Leaves pfns and gfns of the pages with data in those arrays. Returns the number of
+ * entries kept, or -1.
  */
 static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_pages)
 {
 	const struct save_ops *ops = save->ops;
-	uint64_t *with_data = save->pfns;
 	uint32_t kept = 0;
 
 	*data_pages = 0;
-	ops->pfns_to_gfns(save, save->entries, n, save->frames);
+	ops->pfns_to_gfns(save, save->entries, n, save->gfns);
+	memcpy(save->frames, save->gfns, n * sizeof(*save->frames));
 	if (save_query_types(save, n))
 		return -1;
 	if (types_are_holes(save->frames, n))
@@ -90,10 +90,11 @@ static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_page
 					"Xen says type %#x for pfn %#" PRIx64 ", which is unknown",
 					type, pfn);
 		save->entries[kept++] = page_entry(pfn, type);
-		if (page_type_has_data(type))
-			with_data[(*data_pages)++] = pfn;
+		if (!page_type_has_data(type))
+			continue;
+		save->pfns[*data_pages] = pfn;
+		save->gfns[(*data_pages)++] = save->gfns[i];
 	}
-	ops->pfns_to_gfns(save, with_data, *data_pages, save->frames);
 	return kept;
 }
 
@@ -104,15 +105,16 @@ static int gather_pages(struct save_ctx *save, uint32_t count, const uint8_t *ma
 	struct iovec *last = NULL;
 	size_t n = PAGES_IOV_FIRST;
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0, slot = 0; i < count; i++) {
 		enum page_type type = page_entry_type(save->entries[i]);
 		const void *page = mapping;
 
 		if (!page_type_has_data(type))
 			continue;
 		mapping += PAGE_OCTETS;
-		if (save->ops->normalise_page(save, type, &page))
+		if (save->ops->normalise_page(save, slot, save->pfns[slot], type, &page))
 			return -1;
+		slot++;
 		if (last && (const uint8_t *)last->iov_base + last->iov_len == page) {
 			last->iov_len += PAGE_OCTETS;
 			continue;
@@ -140,7 +142,7 @@ static int send_batch(struct save_ctx *save, uint32_t n)
 
 	if (data_pages) {
 		mapping = xenforeignmemory_map(save->fmem, save->domid, PROT_READ, data_pages,
-					       save->frames, save->errors);
+					       save->gfns, save->errors);
 		if (!mapping) {
 			ctx_fail_errno(&save->ctx, errno, "cannot map %u pages from pfn %#" PRIx64,
 				       data_pages, save->pfns[0]);
@@ -257,11 +259,7 @@ static int save_start(struct save_ctx *save)
 	save->fmem = xc_interface_fmem_handle(save->xch);
 	if (check_supported(save) || refresh_info(save))
 		return -1;
-	if (!(save->info.flags & XEN_DOMINF_hvm_guest))
-		return ctx_fail(&save->ctx, ENOTSUP,
-				"domain %u is an x86 PV guest, which is not supported yet",
-				save->domid);
-	save->ops = &save_ops_x86_hvm;
+	save->ops = save->info.flags & XEN_DOMINF_hvm_guest ? &save_ops_x86_hvm : &save_ops_x86_pv;
 
 	frames = xc_hypercall_buffer_alloc_pages(save->xch, frames, FRAMES_PAGES);
 	if (!frames)
@@ -281,10 +279,10 @@ static int save_run(struct save_ctx *save)
 	if (write_headers(&save->ctx, save->ops->guest_type, (uint32_t)version >> 16,
 			  (uint32_t)version & 0xffff) ||
 	    save->ops->write_static_data(save) ||
-	    write_record(&save->ctx, REC_STATIC_DATA_END, NULL, 0) ||
-	    save->ops->start_of_stream(save))
+	    write_record(&save->ctx, REC_STATIC_DATA_END, NULL, 0) || suspend_domain(save))
 		return -1;
-	if (suspend_domain(save) || send_all_memory(save) || save->ops->end_of_checkpoint(save))
+	if (save->ops->start_of_stream(save) || send_all_memory(save) ||
+	    save->ops->end_of_checkpoint(save))
 		return -1;
 	return write_record(&save->ctx, REC_END, NULL, 0);
 }

@@ -26,13 +26,14 @@ struct save_ctx {
 	void *arch; /* the ops' own; made by setup, freed by cleanup */
 
 	/*
-	 * One batch, allocated once. frames is what Xen and the mapping see: gfns on the way
-	 * in, page types on the way out of the type query, gfns of the pages with data after.
+	 * One batch, allocated once. frames is what the type query sees: gfns on the way in,
+	 * page types on the way out.
 	 */
 	xen_pfn_t *frames; /* PAGES_BATCH, hypercall-safe */
 	xc_hypercall_buffer_t frames_hbuf;
 	uint64_t entries[PAGES_BATCH]; /* as they go into the record */
 	uint64_t pfns[PAGES_BATCH];    /* those with data */
+	xen_pfn_t gfns[PAGES_BATCH];   /* of all, then of those with data */
 	int errors[PAGES_BATCH];       /* of the mapping, a page each */
 	struct iovec iov[PAGES_IOV_FIRST + PAGES_BATCH];
 
@@ -54,7 +55,8 @@ struct save_ops {
 	   caller writes). */
 	int (*write_static_data)(struct save_ctx *save);
 
-	/* Once, after STATIC_DATA_END: write what must come before the first PAGE_DATA. */
+	/* Once, after STATIC_DATA_END and the suspend: write what must come before the first
+	   PAGE_DATA. */
 	int (*start_of_stream)(struct save_ctx *save);
 
 	/* *size = number of pfns to walk: the highest pfn the guest has, plus 1. Called when
@@ -62,14 +64,16 @@ struct save_ops {
 	int (*p2m_size)(struct save_ctx *save, uint64_t *size);
 
 	/* gfns[i] = the gfn by which Xen knows pfns[i], or INVALID_GFN for a hole, for n (at
-	   most PAGES_BATCH) pfns below p2m_size. Once or twice a batch. Cannot fail. */
+	   most PAGES_BATCH) pfns below p2m_size. Once a batch. Cannot fail. */
 	void (*pfns_to_gfns)(const struct save_ctx *save, const uint64_t *pfns, uint32_t n,
 			     xen_pfn_t *gfns);
 
-	/* *page points at 4096 octets of the guest, mapped read-only: leave it, or point it at
-	   a buffer of the ops' own, valid until the next batch, which holds the page as it goes
-	   into the stream. Only for page types that carry data. */
-	int (*normalise_page)(struct save_ctx *save, enum page_type type, const void **page);
+	/* *page points at the 4096 octets of pfn, mapped read-only: leave it, or point it at a
+	   buffer of the ops' own, valid until the next batch, which holds the page as it goes
+	   into the stream. slot < PAGES_BATCH counts the pages with data of the batch. Only
+	   for page types that carry data. */
+	int (*normalise_page)(struct save_ctx *save, uint32_t slot, uint64_t pfn,
+			      enum page_type type, const void **page);
 
 	/* Once the guest is suspended and its memory written: write what closes the image,
 	   before END. */
@@ -88,5 +92,6 @@ int save_query_types(struct save_ctx *save, uint32_t n) MUST_CHECK;
 #define INVALID_GFN (~(xen_pfn_t)0)
 
 extern const struct save_ops save_ops_x86_hvm; /* arch/x86/hvm_save.c */
+extern const struct save_ops save_ops_x86_pv;  /* arch/x86/pv_save.c */
 
 #endif

@@ -72,6 +72,36 @@ static int seed_through_physmap(struct restore_ctx *restore, uint64_t console_gf
 	return rc;
 }
 
+/*
+ * The same for a PV guest: Xen names the frame (GNTTABOP_setup_table, xen/grant_table.h).
+ */
+static int seed_by_frame(struct restore_ctx *restore, uint64_t console_gfn, uint64_t store_gfn)
+{
+	DECLARE_HYPERCALL_BUFFER(xen_pfn_t, frame);
+	struct gnttab_setup_table op = {.dom = (domid_t)restore->domid, .nr_frames = 1};
+	int rc = -1;
+
+	frame = xc_hypercall_buffer_alloc(restore->xch, frame, sizeof(*frame));
+	if (!frame)
+		return ctx_fail_errno(&restore->ctx, ENOMEM, "no hypercall buffer");
+	set_xen_guest_handle(op.frame_list, frame);
+	if (xc_gnttab_op(restore->xch, GNTTABOP_setup_table, &op, sizeof(op), 1))
+		ctx_fail_errno(&restore->ctx, errno, "cannot set up the grant table");
+	else if (op.status != GNTST_okay)
+		ctx_fail(&restore->ctx, EIO, "cannot set up the grant table: status %d", op.status);
+	else
+		rc = seed_at(restore, *frame, console_gfn, store_gfn);
+	xc_hypercall_buffer_free(restore->xch, frame);
+	return rc;
+}
+
+static int seed_older_way(struct restore_ctx *restore, uint64_t console_gfn, uint64_t store_gfn)
+{
+	if (restore->info.flags & XEN_DOMINF_hvm_guest)
+		return seed_through_physmap(restore, console_gfn, store_gfn);
+	return seed_by_frame(restore, console_gfn, store_gfn);
+}
+
 int grant_table_seed(struct restore_ctx *restore, uint64_t console_gfn, uint64_t store_gfn)
 {
 	xenforeignmemory_resource_handle *resource;
@@ -82,7 +112,7 @@ int grant_table_seed(struct restore_ctx *restore, uint64_t console_gfn, uint64_t
 		XENMEM_resource_grant_table_id_shared, 0, 1, &table, PROT_READ | PROT_WRITE, 0);
 	if (!resource) {
 		if (errno == EOPNOTSUPP)
-			return seed_through_physmap(restore, console_gfn, store_gfn);
+			return seed_older_way(restore, console_gfn, store_gfn);
 		return ctx_fail_errno(&restore->ctx, errno, "cannot map the grant table");
 	}
 	seed(restore, table, console_gfn, store_gfn);

@@ -118,9 +118,10 @@ static xen_pfn_t pfn_to_gfn(const struct restore_ctx *restore, uint64_t pfn)
 	return pfn;
 }
 
-static int localise_page(struct restore_ctx *restore, enum page_type type, void *page)
+static int localise_page(struct restore_ctx *restore, uint64_t pfn, enum page_type type, void *page)
 {
 	(void)restore;
+	(void)pfn;
 	(void)type;
 	(void)page;
 	return 0;

@@ -52,8 +52,11 @@ static void pfns_to_gfns(const struct save_ctx *save, const uint64_t *pfns, uint
 	memcpy(gfns, pfns, n * sizeof(*gfns));
 }
 
-static int normalise_page(struct save_ctx *save, enum page_type type, const void **page)
+static int normalise_page(struct save_ctx *save, uint32_t slot, uint64_t pfn, enum page_type type,
+			  const void **page)
 {
+	(void)slot;
+	(void)pfn;
 	(void)save;
 	(void)type;
 	(void)page;

@@ -8,13 +8,13 @@ import sim
 import sim_case
 from sim_case import LONG, SimCase
 
-GUEST = {"type": "hvm", "pages": 300}
-
-
 class Stream(SimCase):
+    GUEST = {"type": "hvm", "pages": 300}
+    TARGET = {"pages": 300}
+
     def setUp(self):
         self.sim_host, self.stream = self.host(frames=65536), self.image()
-        self.guest = self.sim_host.build(**GUEST)
+        self.guest = self.sim_host.build(**self.GUEST)
         self.save("xensr", self.sim_host, self.guest, self.stream)
         self.sim_host.resume(self.guest)
         self.octets = os.fstat(self.stream.fileno()).st_size
@@ -32,7 +32,7 @@ class Stream(SimCase):
 
     def restore_with(self, **env):
         self.stream.seek(0)
-        domid = self.sim_host.new(pages=GUEST["pages"])
+        domid = self.sim_host.new(**self.TARGET)
         outcome = sim.restore(sim.helper("xensr"), self.sim_host, domid, self.stream,
                               env=dict(env, XENFAULT_FD=self.stream.fileno()))
         verdict = self.sim_host.compare(self.guest, self.sim_host, domid) if outcome.ok else None
@@ -87,6 +87,11 @@ class Stream(SimCase):
                                                XENFAULT_ERRNO=errno.ECONNRESET)
                 self.assert_failed_clearly(outcome)
                 self.assertEqual(outcome.complete, (-1, errno.ECONNRESET))
+
+
+class PvStream(Stream):
+    GUEST = {"type": "pv64", "pages": 300, "vcpus": 2}
+    TARGET = {"type": "pv", "pages": 300, "vcpus": 2}
 
 
 if __name__ == "__main__":

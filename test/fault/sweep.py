@@ -14,15 +14,20 @@ import sim
 import sim_case
 from sim_case import LONG, SimCase
 
-GUEST = {"type": "hvm", "pages": 700}
+GUESTS = {
+    "hvm": {"type": "hvm", "pages": 700},
+    "pv64": {"type": "pv64", "pages": 700},
+    "pv32": {"type": "pv32", "pages": 700, "p2m": "tree"},
+}
 HOLES = range(60, 1010)  # numbers of hypercalls that only walk over holes
 STEP = 1 if LONG else 97
 
 
 class Sweep(SimCase):
-    def setUp(self):
+    def begin(self, kind):
+        self.kind = kind
         self.sim_host, self.stream = self.host(frames=65536), self.image()
-        self.guest = self.sim_host.build(**GUEST)
+        self.guest = self.sim_host.build(**GUESTS[kind])
         self.mark = os.path.join(tempfile.gettempdir(), f"xenfault.{os.getpid()}")
         self.addCleanup(lambda: os.path.exists(self.mark) and os.unlink(self.mark))
 
@@ -34,7 +39,7 @@ class Sweep(SimCase):
         return self.sim_host.stats()["faults_delivered"] > before
 
     def numbers(self, name, operation):
-        if name == "hypercall" and operation == "save":
+        if name == "hypercall" and operation == "save" and self.kind == "hvm":
             return itertools.filterfalse(lambda n: n in HOLES and n % STEP, itertools.count(1))
         return itertools.count(1)
 
@@ -47,7 +52,7 @@ class Sweep(SimCase):
         """Attempt with each fault in turn until none is left to deliver."""
         survived = 0
         for number in self.numbers(name, operation):
-            with self.subTest(fault=name, number=number):
+            with self.subTest(guest=self.kind, fault=name, number=number):
                 before = self.sim_host.stats()["faults_delivered"]
                 outcome = attempt(self.order(name, number))
                 if not self.delivered(before):
@@ -71,7 +76,7 @@ class Sweep(SimCase):
 
     def restore_with(self, fault) -> sim.Outcome:
         self.stream.seek(0)
-        domid = self.sim_host.new(pages=GUEST["pages"])
+        domid = self.sim_host.new(pages=700, type="hvm" if self.kind == "hvm" else "pv")
         outcome = sim.restore(sim.helper("xensr"), self.sim_host, domid, self.stream, env=fault)
         if outcome.ok:
             self.assertEqual(self.sim_host.compare(self.guest, self.sim_host, domid), "same")
@@ -79,13 +84,17 @@ class Sweep(SimCase):
         return outcome
 
     def test_save(self):
-        for name in ("hypercall", "map", "allocation"):
-            self.sweep(name, "save", self.save_with)
+        for kind in GUESTS:
+            self.begin(kind)
+            for name in ("hypercall", "map", "allocation"):
+                self.sweep(name, "save", self.save_with)
 
     def test_restore(self):
-        self.save("xensr", self.sim_host, self.guest, self.stream)
-        for name in ("hypercall", "map", "allocation"):
-            self.sweep(name, "restore", self.restore_with)
+        for kind in GUESTS:
+            self.begin(kind)
+            self.save("xensr", self.sim_host, self.guest, self.stream)
+            for name in ("hypercall", "map", "allocation"):
+                self.sweep(name, "restore", self.restore_with)
 
 
 if __name__ == "__main__":

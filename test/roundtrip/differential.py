@@ -17,6 +17,11 @@ GUESTS = {
     "hvm": {"type": "hvm", "memory": 16, "vcpus": 2},
     "ballooned": {"type": "hvm", "memory": 16, "ballooned": 300},
     "odd size": {"type": "pvh", "pages": 2500},
+    "pv64": {"type": "pv64", "memory": 16, "vcpus": 2},
+    "pv64, ballooned": {"type": "pv64", "memory": 16, "ballooned": 300},
+    "pv64, p2m tree": {"type": "pv64", "memory": 16, "p2m": "tree"},
+    "pv64, p2m beyond memory": {"type": "pv64", "memory": 16, "p2m_slack": 3000},
+    "pv32": {"type": "pv32", "memory": 16, "vcpus": 2, "ballooned": 100},
 }
 
 

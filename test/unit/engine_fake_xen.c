@@ -628,6 +628,66 @@ int xc_domain_remove_from_physmap(xc_interface *xch, uint32_t domid, xen_pfn_t g
 	return 0;
 }
 
+/* ---- what only PV guests need: this host has none ----------------------------------------- */
+
+#define NOT_FOR_HVM() ck_abort_msg("%s is for PV guests", __func__)
+
+int xc_domain_get_guest_width(xc_interface *xch, uint32_t domid, unsigned int *guest_width)
+{
+	(void)xch, (void)domid, (void)guest_width;
+	NOT_FOR_HVM();
+}
+
+int xc_vcpu_getinfo(xc_interface *xch, uint32_t domid, uint32_t vcpu, xc_vcpuinfo_t *info)
+{
+	(void)xch, (void)domid, (void)vcpu, (void)info;
+	NOT_FOR_HVM();
+}
+
+int xc_vcpu_getcontext(xc_interface *xch, uint32_t domid, uint32_t vcpu,
+		       vcpu_guest_context_any_t *ctxt)
+{
+	(void)xch, (void)domid, (void)vcpu, (void)ctxt;
+	NOT_FOR_HVM();
+}
+
+int xc_vcpu_setcontext(xc_interface *xch, uint32_t domid, uint32_t vcpu,
+		       vcpu_guest_context_any_t *ctxt)
+{
+	(void)xch, (void)domid, (void)vcpu, (void)ctxt;
+	NOT_FOR_HVM();
+}
+
+int xc_machphys_mfn_list(xc_interface *xch, unsigned long max_extents, xen_pfn_t *extent_start)
+{
+	(void)xch, (void)max_extents, (void)extent_start;
+	NOT_FOR_HVM();
+}
+
+int xc_maximum_ram_page(xc_interface *xch, unsigned long *max_mfn)
+{
+	(void)xch, (void)max_mfn;
+	NOT_FOR_HVM();
+}
+
+long xc_memory_op(xc_interface *xch, unsigned int cmd, void *arg, size_t len)
+{
+	(void)xch, (void)cmd, (void)arg, (void)len;
+	NOT_FOR_HVM();
+}
+
+int xc_mmuext_op(xc_interface *xch, struct mmuext_op *op, unsigned int nr_ops, uint32_t dom)
+{
+	(void)xch, (void)op, (void)nr_ops, (void)dom;
+	NOT_FOR_HVM();
+}
+
+int xc_gnttab_op(xc_interface *xch, int cmd, void *op, int op_size, int count)
+{
+	(void)xch, (void)cmd, (void)op, (void)op_size, (void)count;
+	NOT_FOR_HVM();
+}
+
 void xc_report_error(xc_interface *xch, int code, const char *fmt, ...)
 {
 	int errnum = errno;

@@ -662,16 +662,6 @@ START_TEST(hvm_into_pv)
 }
 END_TEST
 
-START_TEST(pv_into_pv)
-{
-	h.target->flags &= ~XEN_DOMINF_hvm_guest;
-	stream_headers(&s, 3, GUEST_X86_PV);
-	run();
-	harness_failed(ENOTSUP, "x86 PV guests are not supported yet");
-	check_untouched();
-}
-END_TEST
-
 /* One octet of the headers is wrong. */
 START_TEST(bad_headers)
 {
@@ -1099,7 +1089,6 @@ int main(void)
 	tc = tcase(suite, "wrong stream");
 	tcase_add_test(tc, pv_into_hvm);
 	tcase_add_test(tc, hvm_into_pv);
-	tcase_add_test(tc, pv_into_pv);
 	tcase_add_loop_test(tc, bad_headers, 0, 8);
 
 	tc = tcase(suite, "wrong record");

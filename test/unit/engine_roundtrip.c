@@ -520,18 +520,6 @@ START_TEST(checkpointed_refused)
 }
 END_TEST
 
-START_TEST(pv_refused)
-{
-	int fd = memfd_new();
-
-	source_small();
-	h.source->flags &= ~XEN_DOMINF_hvm_guest;
-	harness_save(fd);
-	harness_failed(ENOTSUP, "domain 5 is an x86 PV guest, which is not supported yet");
-	check_untouched(fd);
-}
-END_TEST
-
 START_TEST(no_such_domain)
 {
 	int fd = memfd_new();
@@ -1311,7 +1299,6 @@ int main(void)
 	tcase_add_test(tc, live_refused);
 	tcase_add_test(tc, verify_refused);
 	tcase_add_loop_test(tc, checkpointed_refused, 0, 2);
-	tcase_add_test(tc, pv_refused);
 	tcase_add_test(tc, no_such_domain);
 	tcase_add_test(tc, no_handle);
 	tcase_add_test(tc, no_suspend_callback);

@@ -22,15 +22,26 @@ terminated    | save, helper terminated  | 1 | cancelled helper_terminated
 truncated     | restore truncated image  | 1 | bad_image truncate_image
 damaged       | restore damaged image    | 1 | bad_image damage_image
 xl-killed     | save, xl killed          | 1 | xl_killed
+ballooned     | ballooned, both xensr    | 1 | ballooned
 two-vcpus     | two vcpus, both xensr    | 2 | round_trip xensr xensr
 '
-TYPES=pvh+hvm # those run when the host names none
+TYPES=pvh+hvm+pv # those run when the host names none
 
 round_trip() { # SAVER RESTORER
     save "$1" /images/guest &&
         restore "$2" /images/guest &&
         guest_is_whole
 }
+
+# ballooned: the guest gives memory back, so that its address space has holes where there was some.
+BALLOONED=116 # MiB of its 128
+ballooned() {
+    reason="the guest did not give memory back"
+    xl mem-set "$guest" $BALLOONED >>"$LOGS/$guest-mem-set.log" 2>&1 && within 30 has_shrunk &&
+        round_trip xensr xensr &&
+        reason='the guest has another size' && has_shrunk
+}
+has_shrunk() { [ "$(xl list "$guest" | awk 'NR > 1 { print $3 }')" -le $((BALLOONED + 1)) ]; }
 
 run_case() { # TYPE NAME VCPUS FUNCTION ARGUMENT...
     type=$1 name=$2 vcpus=$3

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The memory of a PV guest that is being restored: the frame and page type of each pfn. Takes
+ * memory of ours only for pfns that come.
+ */
+#ifndef XENSR_X86_PV_MEMORY_H
+#define XENSR_X86_PV_MEMORY_H
+
+#include "pv_guest.h"
+#include "restore.h"
+
+struct pv_memory {
+	uint64_t nr_pfns;
+	uint64_t *mfns; /* plus 1; 0: none */
+	uint8_t *types; /* enum page_type of the last that came; PAGE_NORMAL for what never came */
+};
+
+/* Room for pfns below nr_pfns; never less than before. Returns 0, or -1 with the error set. */
+int pv_memory_grow(struct restore_ctx *restore, struct pv_memory *memory,
+		   uint64_t nr_pfns) MUST_CHECK;
+
+/* The frame of a pfn, or PV_INVALID_FRAME. Any pfn. */
+static inline uint64_t pv_memory_mfn(const struct pv_memory *memory, uint64_t pfn)
+{
+	if (pfn >= memory->nr_pfns || memory->mfns[pfn] == 0)
+		return PV_INVALID_FRAME;
+	return memory->mfns[pfn] - 1;
+}
+
+/*
+ * Allocate a frame for each of n pfns below nr_pfns; those that have one, and repeats, are left
+ * alone. Returns 0, or -1 with the error set.
+ */
+int pv_memory_populate(struct restore_ctx *restore, struct pv_memory *memory, const uint64_t *pfns,
+		       uint32_t n) MUST_CHECK;
+
+/* Idempotent. */
+void pv_memory_release(struct pv_memory *memory);
+
+#endif
