@@ -32,7 +32,7 @@ static const struct record_rule rules[REC_TYPES] = {
 				   .needs = NEED(REC_X86_PV_INFO)},
 	[REC_X86_PV_VCPU_BASIC] = {"X86_PV_VCPU_BASIC", VCPU(1), VCPU(0x1430), PHASE_MEMORY, PV,
 				   .needs = NEED(REC_PAGE_DATA)},
-	[REC_X86_PV_VCPU_EXTENDED] = {"X86_PV_VCPU_EXTENDED", VCPU(1), VCPU(128), PHASE_MEMORY, PV,
+	[REC_X86_PV_VCPU_EXTENDED] = {"X86_PV_VCPU_EXTENDED", VCPU(8), VCPU(128), PHASE_MEMORY, PV,
 				      .needs = NEED(REC_PAGE_DATA), .may_be_empty = true},
 	[REC_X86_PV_VCPU_XSAVE] = {"X86_PV_VCPU_XSAVE", VCPU(16), VCPU(1u << 20), PHASE_MEMORY, PV,
 				   .needs = NEED(REC_PAGE_DATA), .may_be_empty = true},
@@ -285,10 +285,13 @@ static int read_record_header(struct reader *reader, struct wire_record_header *
 	return 0;
 }
 
+/* A record that may be empty still has the head of its body: a vcpu's number, a count. */
+#define EMPTY_BODY 8u
+
 /* Framing of a record of a known type, before anything of its body is read. */
 static int check_length(struct xensr_ctx *ctx, const struct record_rule *rule, uint32_t length)
 {
-	if (length < rule->least && !rule->may_be_empty)
+	if (length < rule->least && !(rule->may_be_empty && length == EMPTY_BODY))
 		return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed", length,
 				rule->least);
 	if (length > rule->most)

@@ -75,9 +75,8 @@ static int process_page_data(struct restore_ctx *restore, const struct record *r
 	const struct restore_ops *ops = restore->ops;
 	uint32_t n = 0;
 
-	if (rec->populated == 0) /* holes, as stock sends them by the million */
-		return 0;
-	for (uint32_t i = 0; i < rec->count; i++) {
+	/* Holes, as stock sends them by the million, name no memory. */
+	for (uint32_t i = 0; rec->populated && i < rec->count; i++) {
 		uint64_t pfn = page_entry_pfn(rec->entries[i]);
 
 		if (!ops->pfn_is_valid(restore, pfn))
@@ -85,22 +84,25 @@ static int process_page_data(struct restore_ctx *restore, const struct record *r
 					"pfn %#" PRIx64 " is beyond what domain %u can have", pfn,
 					restore->domid);
 	}
-	if (ops->populate(restore, rec->entries, rec->count))
+	if (ops->populate(restore, rec->entries, rec->count, rec->populated))
 		return -1;
 
-	for (uint32_t i = 0; i < rec->count; i++) {
+	for (uint32_t i = 0; rec->data_pages && i < rec->count; i++) {
 		enum page_type type = page_entry_type(rec->entries[i]);
+		uint64_t pfn = page_entry_pfn(rec->entries[i]);
 
 		if (!page_type_has_data(type))
 			continue;
-		restore->pfns[n] = page_entry_pfn(rec->entries[i]);
-		restore->gfns[n] = ops->pfn_to_gfn(restore, restore->pfns[n]);
-		restore->types[n] = type;
-		if (++n == PAGES_BATCH) {
+		/* A pfn twice in a batch would be read twice, then localised twice. Savers go
+		   upwards, where that cannot be. */
+		if (n == PAGES_BATCH || (n && pfn <= restore->pfns[n - 1])) {
 			if (receive_batch(restore, n))
 				return -1;
 			n = 0;
 		}
+		restore->pfns[n] = pfn;
+		restore->gfns[n] = ops->pfn_to_gfn(restore, pfn);
+		restore->types[n++] = type;
 	}
 	return n ? receive_batch(restore, n) : 0;
 }

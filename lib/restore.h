@@ -72,10 +72,12 @@ struct restore_ops {
 	bool (*pfn_is_valid)(const struct restore_ctx *restore, uint64_t pfn);
 
 	/*
-	 * See that each of `count` entries of a populated type has memory, and that
-	 * restore->populated knows. Entries may repeat.
+	 * See that each of `count` entries of a populated type has memory; `populated` is how
+	 * many of them that are, and their pfns are valid. Entries may repeat. Also called for
+	 * records of holes alone.
 	 */
-	int (*populate)(struct restore_ctx *restore, const uint64_t *entries, uint32_t count);
+	int (*populate)(struct restore_ctx *restore, const uint64_t *entries, uint32_t count,
+			uint32_t populated);
 
 	/* The gfn of a populated pfn. Cannot fail. */
 	xen_pfn_t (*pfn_to_gfn)(const struct restore_ctx *restore, uint64_t pfn);

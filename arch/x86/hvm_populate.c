@@ -132,10 +132,13 @@ no_memory:
 	return 0;
 }
 
-int hvm_populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count)
+int hvm_populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count,
+		 uint32_t populated)
 {
 	struct extents large = {.n = 0}, small = {.n = 0};
 
+	if (populated == 0)
+		return 0;
 	for (uint32_t i = 0; i < count;) {
 		uint32_t n = queue_next(restore, &large, &small, entries + i, count - i);
 

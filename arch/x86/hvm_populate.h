@@ -14,6 +14,7 @@
 #include "restore.h"
 
 /* restore_ops.populate */
-int hvm_populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count);
+int hvm_populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count,
+		 uint32_t populated);
 
 #endif

@@ -34,6 +34,17 @@ static inline struct pv_layout pv_layout_of(unsigned width)
 
 #define PV_INVALID_FRAME UINT64_MAX
 
+/*
+ * Entries that a p2m may have at most. It may be larger than the memory a domain may have, for
+ * pages it once had or may be given, but not without bound: it is written out whole in the end
+ * of a restore. So many times the domain's pages, and 512 GiB's worth more, which is what Linux
+ * reserves for memory that is plugged in. A save keeps to it too.
+ */
+static inline uint64_t pv_p2m_limit(uint64_t max_pages)
+{
+	return max_pages * 4 + (1u << 27);
+}
+
 /* Page-table entries are 8 octets at every level, 512 in a page. */
 #define PTES_IN_PAGE    512u
 #define PTE_PRESENT     (1ull << 0)

@@ -9,12 +9,11 @@
 
 #include <xen/memory.h>
 
-/* Xen lists its table in chunks of 2 MiB, each of neighbouring frames. */
+/* Each chunk is of neighbouring frames. */
 #define CHUNK_FRAMES ((size_t)512)
-#define MFNS_A_CHUNK (CHUNK_FRAMES * PAGE_OCTETS / sizeof(uint64_t))
 
 /* The first frame of each chunk, spread to all frames of the table. */
-static int list_frames(struct save_ctx *save, size_t chunks, xen_pfn_t *mfns)
+static int list_frames(struct save_ctx *save, struct pv_m2p *m2p, size_t chunks, xen_pfn_t *mfns)
 {
 	xen_pfn_t *first = calloc(chunks, sizeof(*first));
 
@@ -26,8 +25,14 @@ static int list_frames(struct save_ctx *save, size_t chunks, xen_pfn_t *mfns)
 		free(first);
 		return -1;
 	}
-	for (size_t i = 0; i < chunks * CHUNK_FRAMES; i++)
-		mfns[i] = first[i / CHUNK_FRAMES] + i % CHUNK_FRAMES;
+	/* A hole begins at frame 0 (xen/memory.h); what is mapped there is never looked at. */
+	for (size_t i = 0; i < chunks; i++)
+		m2p->holes[i] = first[i] == 0;
+	for (size_t i = 0; i < chunks * CHUNK_FRAMES; i++) {
+		size_t chunk = i / CHUNK_FRAMES;
+
+		mfns[i] = first[m2p->holes[chunk] ? 0 : chunk] + i % CHUNK_FRAMES;
+	}
 	free(first);
 	return 0;
 }
@@ -76,16 +81,19 @@ int pv_m2p_map(struct save_ctx *save, struct pv_m2p *m2p, bool compat)
 	if (xc_maximum_ram_page(save->xch, &max_mfn) < 0)
 		return ctx_fail_errno(&save->ctx, errno, "cannot get the number of frames");
 	/* Xen means the number of frames, and lists no chunk beyond it. */
-	chunks = (max_mfn + MFNS_A_CHUNK - 1) / MFNS_A_CHUNK;
+	chunks = (max_mfn + PV_M2P_CHUNK_MFNS - 1) / PV_M2P_CHUNK_MFNS;
 	if (chunks == 0)
 		return ctx_fail(&save->ctx, EIO, "Xen says that the machine has no frames");
-	m2p->nr_mfns = chunks * MFNS_A_CHUNK;
+	m2p->nr_mfns = chunks * PV_M2P_CHUNK_MFNS;
 	m2p->nr_frames = chunks * CHUNK_FRAMES;
 	mfns = malloc(m2p->nr_frames * sizeof(*mfns));
-	if (!mfns)
-		return ctx_fail_errno(&save->ctx, ENOMEM, "no room for the %zu frames of the M2P",
-				      m2p->nr_frames);
-	if (list_frames(save, chunks, mfns) || map_frames(save, m2p, mfns))
+	m2p->holes = calloc(chunks, sizeof(*m2p->holes));
+	if (!mfns || !m2p->holes) {
+		ctx_fail_errno(&save->ctx, ENOMEM, "no room for the %zu frames of the M2P",
+			       m2p->nr_frames);
+		goto out;
+	}
+	if (list_frames(save, m2p, chunks, mfns) || map_frames(save, m2p, mfns))
 		goto out;
 	rc = compat ? find_compat(save, m2p) : 0;
 out:
@@ -95,6 +103,8 @@ out:
 
 void pv_m2p_unmap(struct save_ctx *save, struct pv_m2p *m2p)
 {
+	free(m2p->holes);
+	m2p->holes = NULL;
 	if (!m2p->pfns)
 		return;
 	if (xenforeignmemory_unmap(save->fmem, (void *)(uintptr_t)m2p->pfns, m2p->nr_frames))

@@ -6,9 +6,13 @@
 #include "pv_guest.h"
 #include "save.h"
 
+/* Xen lists the table in chunks of 2 MiB: so many entries. */
+#define PV_M2P_CHUNK_MFNS ((2ul << 20) / sizeof(uint64_t))
+
 struct pv_m2p {
 	const uint64_t *pfns; /* by mfn; Xen's, mapped read-only; changes any time */
 	uint64_t nr_mfns;     /* that the table has room for */
+	bool *holes;          /* of the machine: chunks of the table that there are not */
 	size_t nr_frames;     /* of the mapping */
 	uint64_t compat_mfn0; /* first frame of the table that 32-bit guests see */
 };
@@ -25,7 +29,7 @@ void pv_m2p_unmap(struct save_ctx *save, struct pv_m2p *m2p);
 /* The table's word on mfn, read once; PV_INVALID_FRAME beyond its end. */
 static inline uint64_t pv_m2p_get(const struct pv_m2p *m2p, uint64_t mfn)
 {
-	if (mfn >= m2p->nr_mfns)
+	if (mfn >= m2p->nr_mfns || m2p->holes[mfn / PV_M2P_CHUNK_MFNS])
 		return PV_INVALID_FRAME;
 	return __atomic_load_n(&m2p->pfns[mfn], __ATOMIC_RELAXED);
 }

@@ -14,7 +14,11 @@ static void *lazy_alloc(size_t octets)
 	void *area = mmap(NULL, octets, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return area == MAP_FAILED ? NULL : area;
+	if (area == MAP_FAILED)
+		return NULL;
+	/* Where every page may become a large one, each pfn would cost 2 MiB. */
+	(void)madvise(area, octets, MADV_NOHUGEPAGE);
+	return area;
 }
 
 static void *lazy_grow(void *area, size_t before, size_t octets)

@@ -12,7 +12,7 @@
 struct pv_memory {
 	uint64_t nr_pfns;
 	uint64_t *mfns; /* plus 1; 0: none */
-	uint8_t *types; /* enum page_type of the last that came; PAGE_NORMAL for what never came */
+	uint8_t *types; /* enum page_type, plus 1, of the last that came; 0: never came */
 };
 
 /* Room for pfns below nr_pfns; never less than before. Returns 0, or -1 with the error set. */
@@ -25,6 +25,12 @@ static inline uint64_t pv_memory_mfn(const struct pv_memory *memory, uint64_t pf
 	if (pfn >= memory->nr_pfns || memory->mfns[pfn] == 0)
 		return PV_INVALID_FRAME;
 	return memory->mfns[pfn] - 1;
+}
+
+/* The page type with which a pfn below nr_pfns came last; PAGE_INVALID if it never came. */
+static inline enum page_type pv_memory_type(const struct pv_memory *memory, uint64_t pfn)
+{
+	return memory->types[pfn] ? (enum page_type)(memory->types[pfn] - 1) : PAGE_INVALID;
 }
 
 /*

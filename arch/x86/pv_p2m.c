@@ -68,7 +68,9 @@ static int walk_to(struct save_ctx *save, struct walk *walk, const struct pv_lay
 		uint64_t pte;
 
 		if (walk->mfns[slot] != at) {
-			if (copy_page(save, m2p, at, walk->tables[slot], "page table of the p2m"))
+			if (copy_page(save, m2p, at, walk->tables[slot],
+				      level == layout->levels ? "p2m_cr3"
+							      : "page table of the p2m"))
 				return -1;
 			walk->mfns[slot] = at;
 		}
@@ -139,10 +141,10 @@ static size_t block_start(const struct blocks *blocks, size_t block)
 	return block ? block * blocks->frames - blocks->lead : 0;
 }
 
-/* Is any of the pfns from `first` on, as these frames have it, the guest's own memory? */
+/* Is any of the pfns first … last, as these frames have them, the guest's own memory? */
 static int tail_has_memory(struct save_ctx *save, const struct pv_layout *layout,
 			   const struct pv_m2p *m2p, const xen_pfn_t *mfns, size_t nr,
-			   uint64_t first, bool *has)
+			   uint64_t first, uint64_t last, bool *has)
 {
 	uint8_t page[PAGE_OCTETS];
 
@@ -155,7 +157,7 @@ static int tail_has_memory(struct save_ctx *save, const struct pv_layout *layout
 		for (unsigned k = 0; k < layout->fpp && !*has; k++) {
 			uint64_t pfn = pv_m2p_get(m2p, pv_read_frame(layout, page, k));
 
-			*has = pfn != PV_INVALID_FRAME && pfn >= first;
+			*has = pfn >= first && pfn <= last;
 		}
 	}
 	return 0;
@@ -174,13 +176,16 @@ static int trim_tail(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_
 
 	while (keep > 1 && blocks->mfns[keep - 2] == blocks->mfns[last])
 		keep--;
+	/* A first block that is not whole does not show all of what the others have. */
+	if (keep == 1 && blocks->lead && blocks->nr > 1)
+		keep = 2;
 	if (keep == blocks->nr)
 		return 0;
 	frames = block_start(blocks, keep);
 	/* All blocks of the tail are one and the same: any of them tells. */
 	if (tail_has_memory(save, layout, m2p, p2m->mfns + block_start(blocks, keep - 1),
 			    frames - block_start(blocks, keep - 1), frames * (uint64_t)layout->fpp,
-			    &has))
+			    p2m->max_pfn, &has))
 		return -1;
 	if (has)
 		return 0;
@@ -310,6 +315,11 @@ int pv_p2m_map(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout
 				      p2m->nr_frames);
 	if (find_frames(save, p2m, layout, m2p, shared))
 		return -1;
+	if (p2m->max_pfn >= pv_p2m_limit(save->info.max_pages))
+		return ctx_fail(&save->ctx, ERANGE,
+				"the guest's p2m goes up to pfn %#" PRIx64
+				", more than a restore would take of a domain of %" PRIu64 " pages",
+				p2m->max_pfn, (uint64_t)save->info.max_pages);
 	p2m->entries = xenforeignmemory_map(save->fmem, save->domid, PROT_READ, p2m->nr_frames,
 					    p2m->mfns, NULL);
 	if (!p2m->entries)

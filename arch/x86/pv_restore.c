@@ -23,14 +23,6 @@
 #include "tsc.h"
 #include "xen_compat.h"
 
-/*
- * A p2m may be larger than the memory a domain may have, for pages it once had or may be given,
- * but not without bound: it is written out whole in the end. So many times the domain's pages,
- * and 512 GiB's worth more, which is what Linux reserves for memory that is plugged in.
- */
-#define P2M_TIMES_PAGES 4u
-#define P2M_MORE_PAGES  (1u << 27)
-
 static int setup(struct restore_ctx *restore)
 {
 	struct pv_restore *pv = calloc(1, sizeof(*pv));
@@ -98,10 +90,9 @@ static int process_p2m_frames(struct restore_ctx *restore, const struct record *
 	const struct wire_x86_pv_p2m_frames *head = rec->body;
 	uint64_t first = head->start_pfn / pv->layout.fpp;
 	uint64_t end = head->end_pfn / pv->layout.fpp + 1ull;
-	uint64_t limit = restore->info.max_pages * P2M_TIMES_PAGES + P2M_MORE_PAGES;
 	uint64_t *frames;
 
-	if (head->end_pfn >= limit)
+	if (head->end_pfn >= pv_p2m_limit(restore->info.max_pages))
 		return ctx_fail(&restore->ctx, EBADMSG,
 				"a p2m up to pfn %#x is too large for domain %u, which may have "
 				"%" PRIu64 " pages",
@@ -169,7 +160,9 @@ static bool pfn_is_valid(const struct restore_ctx *restore, uint64_t pfn)
 	return pfn < pv->memory.nr_pfns;
 }
 
-static int populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count)
+/* What a pfn last came as is kept of all entries: one that became a hole is no page table. */
+static int populate(struct restore_ctx *restore, const uint64_t *entries, uint32_t count,
+		    uint32_t populated)
 {
 	struct pv_restore *pv = restore->arch;
 	uint64_t pfns[PAGES_BATCH];
@@ -177,14 +170,17 @@ static int populate(struct restore_ctx *restore, const uint64_t *entries, uint32
 
 	for (uint32_t i = 0; i < count; i++) {
 		enum page_type type = page_entry_type(entries[i]);
+		uint64_t pfn = page_entry_pfn(entries[i]);
 
-		if (page_type_is_populated(type)) {
-			pfns[n++] = page_entry_pfn(entries[i]);
-			pv->memory.types[page_entry_pfn(entries[i])] = (uint8_t)type;
-		}
-		if (n == PAGES_BATCH || (n && i + 1 == count)) {
+		if (pfn < pv->memory.nr_pfns)
+			pv->memory.types[pfn] = (uint8_t)(type + 1);
+		if (!page_type_is_populated(type))
+			continue;
+		pfns[n++] = pfn;
+		if (n == PAGES_BATCH || n == populated) {
 			if (pv_memory_populate(restore, &pv->memory, pfns, n))
 				return -1;
+			populated -= n;
 			n = 0;
 		}
 	}
@@ -223,10 +219,10 @@ int pv_frame_of(struct restore_ctx *restore, const char *what, uint64_t pfn, uin
 		return ctx_fail(&restore->ctx, EBADMSG,
 				"%s is pfn %#" PRIx64 ", which the stream did not bring", what,
 				pfn);
-	if (!(types >> pv->memory.types[pfn] & 1))
+	if (!(types >> pv_memory_type(&pv->memory, pfn) & 1))
 		return ctx_fail(&restore->ctx, EBADMSG,
 				"%s is pfn %#" PRIx64 ", which is a page of type %#x", what, pfn,
-				pv->memory.types[pfn]);
+				pv_memory_type(&pv->memory, pfn));
 	return 0;
 }
 
@@ -341,7 +337,7 @@ static int pin_tables(struct restore_ctx *restore)
 	uint32_t n = 0;
 
 	for (uint64_t pfn = 0; pfn < memory->nr_pfns; pfn++) {
-		enum page_type type = (enum page_type)memory->types[pfn];
+		enum page_type type = pv_memory_type(memory, pfn);
 
 		if (type < PAGE_L1_PINNED || type > PAGE_L4_PINNED)
 			continue;
@@ -387,11 +383,26 @@ static int restore_shared_info(struct restore_ctx *restore)
 	return 0;
 }
 
+/* A page that a page table names and the stream never brought would be blank. */
+static int check_memory(struct restore_ctx *restore)
+{
+	const struct pv_memory *memory = &((struct pv_restore *)restore->arch)->memory;
+
+	for (uint64_t pfn = 0; pfn < memory->nr_pfns; pfn++) {
+		if (memory->types[pfn] == 0 && pv_memory_mfn(memory, pfn) != PV_INVALID_FRAME)
+			return ctx_fail(&restore->ctx, EBADMSG,
+					"a page table names pfn %#" PRIx64
+					", which the stream did not bring",
+					pfn);
+	}
+	return 0;
+}
+
 static int stream_complete(struct restore_ctx *restore)
 {
 	struct pv_restore *pv = restore->arch;
 
-	if (pv_vcpus_check(restore))
+	if (pv_vcpus_check(restore) || check_memory(restore))
 		return -1;
 	/* Its size has changed since the start. */
 	if (xen_domain_info(restore->xch, restore->domid, &restore->info))

@@ -113,7 +113,7 @@ static int start_of_stream(struct save_ctx *save)
 {
 	struct pv_save *pv = save->arch;
 
-	if (copy_shared_info(save, pv) ||
+	if (pv_vcpus_check_online(save) || copy_shared_info(save, pv) ||
 	    pv_p2m_map(save, &pv->p2m, &pv->layout, &pv->m2p, &pv->shared))
 		return -1;
 	return write_p2m_frames(save, pv);

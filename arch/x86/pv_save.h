@@ -20,6 +20,9 @@ struct pv_save {
 	uint64_t (*tables)[PTES_IN_PAGE]; /* a normalised one for each slot of a batch */
 };
 
+/* Vcpu 0 must be online, or no restore would take the guest. 0, or -1 with the error set. */
+int pv_vcpus_check_online(struct save_ctx *save) MUST_CHECK;
+
 /*
  * Write the records of all online vcpus (pv_vcpu_save.c): BASIC, EXTENDED, XSAVE, MSRS. Returns
  * 0, or -1 with the error set.

@@ -111,8 +111,12 @@ static int localise_roots(struct restore_ctx *restore, vcpu_guest_context_any_t 
 			root_types, &mfn))
 		return -1;
 	PV_SET(layout, context, ctrlreg[3], cr3_of_frame(layout, mfn));
-	if (layout->width == 4 || !(cr1 & CR1_VALID))
+	if (layout->width == 4 || cr1 == 0)
 		return 0;
+	if (!(cr1 & CR1_VALID))
+		return ctx_fail(&restore->ctx, EBADMSG,
+				"a user page table is %#" PRIx64 ", which is not marked as valid",
+				cr1);
 	if (pv_frame_of(restore, "a user page table", cr3_frame(layout, cr1), root_types, &mfn))
 		return -1;
 	PV_SET(layout, context, ctrlreg[1], cr3_of_frame(layout, mfn));

@@ -184,8 +184,13 @@ static int write_msrs(struct save_ctx *save, uint32_t vcpu)
 		ctx_fail_errno(&save->ctx, errno, "cannot get the MSRs of vcpu %u", vcpu);
 		goto out;
 	}
+	if (domctl.u.vcpu_msrs.msr_count > most) {
+		ctx_fail(&save->ctx, EIO, "Xen returned more MSRs of vcpu %u than it had room for",
+			 vcpu);
+		goto out;
+	}
 	rc = 0;
-	if (domctl.u.vcpu_msrs.msr_count && domctl.u.vcpu_msrs.msr_count <= most)
+	if (domctl.u.vcpu_msrs.msr_count)
 		rc = write_vcpu(save, REC_X86_PV_VCPU_MSRS, vcpu, msrs,
 				domctl.u.vcpu_msrs.msr_count * sizeof(*msrs));
 out:
@@ -193,15 +198,36 @@ out:
 	return rc;
 }
 
+static int vcpu_online(struct save_ctx *save, uint32_t vcpu, bool *online)
+{
+	xc_vcpuinfo_t info;
+
+	if (xc_vcpu_getinfo(save->xch, save->domid, vcpu, &info))
+		return ctx_fail_errno(&save->ctx, errno, "no information about vcpu %u", vcpu);
+	*online = info.online;
+	return 0;
+}
+
+int pv_vcpus_check_online(struct save_ctx *save)
+{
+	bool online = false;
+
+	if (vcpu_online(save, 0, &online))
+		return -1;
+	if (!online)
+		return ctx_fail(&save->ctx, EINVAL,
+				"vcpu 0 is offline; it is the one that a guest resumes on");
+	return 0;
+}
+
 int pv_vcpus_save(struct save_ctx *save)
 {
 	for (uint32_t vcpu = 0; vcpu <= save->info.max_vcpu_id; vcpu++) {
-		xc_vcpuinfo_t info;
+		bool online = false;
 
-		if (xc_vcpu_getinfo(save->xch, save->domid, vcpu, &info))
-			return ctx_fail_errno(&save->ctx, errno, "no information about vcpu %u",
-					      vcpu);
-		if (!info.online)
+		if (vcpu_online(save, vcpu, &online))
+			return -1;
+		if (!online)
 			continue;
 		if (write_basic(save, vcpu) || write_extended(save, vcpu) ||
 		    write_xsave(save, vcpu) || write_msrs(save, vcpu))

@@ -4,12 +4,15 @@
 # Prints what dom0 reports as it comes, and afterwards unpacks dom0's logs into the folder
 # RESULTS, the serial console among them. Succeeds if dom0 reported an end without failures;
 # a panic, a silence, an early exit or a run of no case at all is a failure; what is not told by
-# a result line is told with the console's tail.
+# a result line is told with the console's tail. One thing is tried again, as creating a guest is
+# (README): when the machine hangs while a guest is being created, it is booted once more for the
+# cases that are left, and the run says so.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 BOOT_LIMIT=240    # seconds until dom0's first word
 SILENCE_LIMIT=420 # seconds from one word to the next: a case can wait for xl twice
+CREATION_LIMIT=240 # the same while a guest is being created
 RUN_LIMIT=1800    # seconds for the whole run
 
 # Why each of these: smap and smep, QEMU's iret trips over them; monitor, Xen's idle loop
@@ -64,6 +67,9 @@ follow() {
         part+=$line
         [[ $alive ]] || { fate='QEMU ended before dom0 did' && return; }
         kill -0 "$qemu" 2>/dev/null || { alive='' && continue; }
+        if [[ $creating ]] && ((SECONDS - last_word > CREATION_LIMIT)); then
+            fate=hung && return
+        fi
         if ((SECONDS - last_word > (${spoken:-0} ? SILENCE_LIMIT : BOOT_LIMIT))); then
             fate="dom0 silent for $((SECONDS - last_word)) s" && return
         fi
@@ -77,6 +83,9 @@ hear() {
     case $1 in
         'done '*) outcome=${1#done * } && note "$version: $outcome" ;;
         'demo '* | 'table '*) say "${1#* }" ;;
+        'begin '*) finished+=${current:++$current} current=${1#begin } ;;
+        creating) creating=1 ;;
+        created) creating='' ;;
         'note '*) say "     ${1#* }" ;;
         *) say "$1" ;;
     esac
@@ -86,7 +95,7 @@ version=$1 results=$2
 shift 2
 find "$CACHE" -maxdepth 1 -name 'run.*' -mtime +1 -exec rm -rf {} +
 run=$(mktemp -d "$CACHE/run.XXXXXX")
-qemu='' fate='' outcome=''
+qemu='' fate='' outcome='' current='' finished='' creating=''
 trap 'stop_qemu; rm -rf "$run"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -95,15 +104,30 @@ image=$("$RIG_DIR/build-image.sh" --path "$version")
 ln "$image/xen.elf" "$image/vmlinuz" "$run/"
 "$RIG_DIR/overlay.sh" "$version" | cat "$image/base.cpio.gz" - >"$run/dom0.img"
 truncate -s 256M "$run/logs.img"
-: >"$run/console.log"
 
-note "$version: booting Xen under emulation"
-start_qemu "rig.version=$version" "$@"
-follow
-if [[ $fate == end ]]; then
-    for _ in {1..50}; do kill -0 "$qemu" 2>/dev/null || break; sleep 0.2; done
+# boot ARGUMENT...: one boot, followed to its end.
+boot() {
+    creating=''
+    : >"$run/console.log"
+    note "$version: booting Xen under emulation"
+    start_qemu "rig.version=$version" "$@"
+    follow
+    if [[ $fate == end ]]; then
+        for _ in {1..50}; do kill -0 "$qemu" 2>/dev/null || break; sleep 0.2; done
+    fi
+    stop_qemu
+}
+
+boot "$@"
+if [[ $fate == hung ]]; then
+    say "     $version the machine hung while a guest was being created: booting once more"
+    mkdir -p "$results/hung"
+    cp "$run/console.log" "$results/hung/"
+    tar -C "$results/hung" -xf "$run/logs.img" 2>/dev/null || true
+    current=''
+    boot "$@" "rig.finished=${finished#+}"
+    [[ $fate != hung ]] || fate='the machine hung again'
 fi
-stop_qemu
 
 mkdir -p "$results"
 cp "$run/console.log" "$results/"

@@ -42,15 +42,15 @@ class PvGuests(SimCase):
 
     def test_p2m_root_is_no_frame(self):
         self.poke("shared", P2M_CR3, 1)
-        self.refused("page table of the p2m is frame 0, which the machine has not")
+        self.refused("the guest's p2m_cr3 is frame 0, which the machine has not")
 
     def test_p2m_root_beyond_the_machine(self):
         self.poke("shared", P2M_CR3, 0x7fffffff000)
-        self.refused("page table of the p2m is frame 0x7fffffff, which the machine has not")
+        self.refused("the guest's p2m_cr3 is frame 0x7fffffff, which the machine has not")
 
     def test_p2m_root_of_another_guest(self):
         self.poke("shared", P2M_CR3, self.foreign_frame() << 12)
-        self.refused("cannot map the guest's page table of the p2m, frame")
+        self.refused("cannot map the guest's p2m_cr3, frame")
 
     def test_p2m_of_2_to_the_41(self):
         self.poke("shared", MAX_PFN, 1 << 41)

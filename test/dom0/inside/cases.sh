@@ -107,6 +107,8 @@ for type; do
     echo "$TABLE" | sed '/^$/d' >/run/table
     while IFS='|' read -r id name vcpus command <&3; do
         wanted "$cases" "${id%% *}" || continue
+        case "+$finished+" in *"+$type:${id%% *}+"*) continue ;; esac
+        tell "begin $type:${id%% *}"
         # shellcheck disable=SC2086
         run_case "$type" "$name" $vcpus $command
     done 3</run/table

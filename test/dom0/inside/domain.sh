@@ -41,14 +41,18 @@ create_once() { # TYPE VCPUS
     guest=$1-$guests_created
     configuration "$1" "$2" >"$LOGS/$guest.cfg"
     create_start=$(now)
+    tell creating
     timeout -s KILL 60 xl -vvv create "$LOGS/$guest.cfg" >"$LOGS/$guest-create.log" 2>&1 &&
         within 120 ticks_reached 2
+    created=$?
+    tell created
+    return $created
 }
 
 # need_guest TYPE VCPUS: keeps the guest there is if it fits. Emulation makes a creation fail
 # now and then, an HVM guest's with two vcpus more often; so that, and only that, is tried again,
 # and said.
-CREATIONS=4
+CREATIONS=3
 need_guest() {
     [ "$guest_kind" = "$1 $2" ] && return
     for creation in $(seq $CREATIONS); do
