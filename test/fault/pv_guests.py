@@ -2,6 +2,8 @@
 """PV guests that work against their own save: what they say of themselves is checked before it is
 used, the save fails with the exact reason, and nothing of ours is left."""
 
+import threading
+
 import sim
 import sim_case
 from sim_case import SimCase
@@ -104,6 +106,32 @@ class PvGuests(SimCase):
         frame = self.sim_host.frame(self.guest, 0x80)["mfn"]
         where = self.entry(2, frame << 12 | 0xe1)
         self.refused(f"{where} maps a superpage")
+
+    def test_entries_that_flip_during_the_save(self):
+        """Each is read once: a save either works with one of the values or names the other."""
+        table, frame = self.table(1), self.foreign_frame()
+        good = self.sim_host.frame(self.guest, 0x80)["mfn"] << 12 | 0x61
+        stop = threading.Event()
+
+        def flip():
+            while not stop.is_set():
+                self.poke(table, 8, frame << 12 | 0x61)
+                self.poke(table, 8, good)
+
+        thread = threading.Thread(target=flip)
+        thread.start()
+        try:
+            for _ in range(15):
+                outcome = sim.save(sim.helper("xensr"), self.sim_host, self.guest, self.stream)
+                if not outcome.ok:
+                    self.assert_failed_clearly(outcome)
+                    self.assertIn(f"page table pfn {table:#x} names frame {frame:#x}",
+                                  outcome.errors)
+                self.assert_nothing_left(self.sim_host)
+                self.sim_host.resume(self.guest)
+        finally:
+            stop.set()
+            thread.join()
 
     # ---- vcpus
 

@@ -3,6 +3,7 @@
 is left with nothing of ours. What was changed is in the name of the test."""
 
 import struct
+import tempfile
 
 import sim
 import sim_case
@@ -19,7 +20,7 @@ START_INFO_STORE, START_INFO_CONSOLE = 56, 72
 class PvStreams(SimCase):
     @classmethod
     def setUpClass(cls):
-        with sim.Host(frames=65536) as host, __import__("tempfile").TemporaryFile(
+        with sim.Host(frames=65536) as host, tempfile.TemporaryFile(
                 dir=sim.TMPFS) as image:
             outcome = sim.save(sim.helper("xensr"), host, host.build(**GUEST), image)
             assert outcome.ok, outcome.errors
@@ -54,6 +55,14 @@ class PvStreams(SimCase):
 
     def test_good(self):
         self.assertTrue(self.attempt().ok)
+
+    def test_version_2(self):
+        """As Xen 4.6 to 4.12 wrote it: no policies, no end of the static data."""
+        self.stream.without(se.CPUID_POLICY, se.MSR_POLICY, se.STATIC_DATA_END)
+        self.stream.headers = self.good[:12] + struct.pack(">I", 2) + self.good[16:se.HEADERS]
+        outcome = self.attempt()
+        self.assertTrue(outcome.ok, outcome.errors)
+        self.assertEqual(outcome.calls, [("static_data_done", 3)])
 
     # ---- page tables
 
