@@ -5,8 +5,8 @@
 # RESULTS, the serial console among them. Succeeds if dom0 reported an end without failures;
 # a panic, a silence, an early exit or a run of no case at all is a failure; what is not told by
 # a result line is told with the console's tail. One thing is tried again, as creating a guest is
-# (README): when the machine hangs while a guest is being created, it is booted once more for the
-# cases that are left, and the run says so.
+# (README): when the machine hangs while a guest is being created, it is booted again, twice at the
+# most, for the cases that are left, and the run says so.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -119,15 +119,16 @@ boot() {
 }
 
 boot "$@"
-if [[ $fate == hung ]]; then
-    say "     $version the machine hung while a guest was being created: booting once more"
-    mkdir -p "$results/hung"
-    cp "$run/console.log" "$results/hung/"
-    tar -C "$results/hung" -xf "$run/logs.img" 2>/dev/null || true
+for again in 1 2; do
+    [[ $fate == hung ]] || break
+    say "     $version the machine hung while a guest was being created: booting again"
+    mkdir -p "$results/hung-$again"
+    cp "$run/console.log" "$results/hung-$again/"
+    tar -C "$results/hung-$again" -xf "$run/logs.img" 2>/dev/null || true
     current=''
     boot "$@" "rig.finished=${finished#+}"
-    [[ $fate != hung ]] || fate='the machine hung again'
-fi
+done
+[[ $fate != hung ]] || fate='the machine hung while a guest was being created, again and again'
 
 mkdir -p "$results"
 cp "$run/console.log" "$results/"
