@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <xenctrl.h>
+#include <xen/domctl.h>
 
 #include "format.h"
 
@@ -113,6 +114,16 @@ static inline void pv_write_frame(const struct pv_layout *layout, void *array, u
 		else                                                                \
 			(any)->x32.member = (__typeof__((any)->x32.member))(value); \
 	} while (0)
+
+/* A domctl for this domain, its arguments all zero. */
+static inline struct xen_domctl pv_domctl(uint32_t domid, uint32_t cmd)
+{
+	return (struct xen_domctl){
+		.cmd = cmd,
+		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
+		.domain = (domid_t)domid,
+	};
+}
 
 /* The selectors of a GDT live in at most so many frames (xen/arch-x86/xen.h). */
 #define GDT_ENTRIES_IN_PAGE 512u

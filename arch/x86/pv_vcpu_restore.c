@@ -148,18 +148,9 @@ static int restore_basic(struct restore_ctx *restore, uint32_t vcpu, const struc
 
 /* ---- the rest -------------------------------------------------------------------------- */
 
-static struct xen_domctl vcpu_domctl(const struct restore_ctx *restore, uint32_t cmd)
-{
-	return (struct xen_domctl){
-		.cmd = cmd,
-		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
-		.domain = (domid_t)restore->domid,
-	};
-}
-
 static int restore_extended(struct restore_ctx *restore, uint32_t vcpu, const struct pv_blob *blob)
 {
-	struct xen_domctl domctl = vcpu_domctl(restore, XEN_DOMCTL_set_ext_vcpucontext);
+	struct xen_domctl domctl = pv_domctl(restore->domid, XEN_DOMCTL_set_ext_vcpucontext);
 
 	memcpy(&domctl.u, blob->octets,
 	       blob->length < sizeof(domctl.u) ? blob->length : sizeof(domctl.u));
@@ -173,8 +164,8 @@ static int restore_extended(struct restore_ctx *restore, uint32_t vcpu, const st
 static int restore_buffer(struct restore_ctx *restore, uint32_t vcpu, const struct pv_blob *blob,
 			  bool msrs)
 {
-	struct xen_domctl domctl =
-		vcpu_domctl(restore, msrs ? XEN_DOMCTL_set_vcpu_msrs : XEN_DOMCTL_setvcpuextstate);
+	struct xen_domctl domctl = pv_domctl(restore->domid, msrs ? XEN_DOMCTL_set_vcpu_msrs
+								  : XEN_DOMCTL_setvcpuextstate);
 	DECLARE_HYPERCALL_BUFFER(void, buffer);
 	int rc = 0;
 

@@ -19,15 +19,6 @@ static int write_vcpu(struct save_ctx *save, uint32_t type, uint32_t vcpu, const
 	return write_record(&save->ctx, type, body, 2);
 }
 
-static struct xen_domctl vcpu_domctl(const struct save_ctx *save, uint32_t cmd)
-{
-	return (struct xen_domctl){
-		.cmd = cmd,
-		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
-		.domain = (domid_t)save->domid,
-	};
-}
-
 /* ---- basic ----------------------------------------------------------------------------- */
 
 /* The pfn of a frame that a register of the vcpu names. */
@@ -112,7 +103,7 @@ static int write_basic(struct save_ctx *save, uint32_t vcpu)
 /* Xen says in the structure how much of it there is. */
 static int write_extended(struct save_ctx *save, uint32_t vcpu)
 {
-	struct xen_domctl domctl = vcpu_domctl(save, XEN_DOMCTL_get_ext_vcpucontext);
+	struct xen_domctl domctl = pv_domctl(save->domid, XEN_DOMCTL_get_ext_vcpucontext);
 	uint32_t octets;
 
 	domctl.u.ext_vcpucontext.vcpu = vcpu;
@@ -131,7 +122,7 @@ static int write_extended(struct save_ctx *save, uint32_t vcpu)
 /* Without a buffer Xen says how large it has to be. */
 static int write_xsave(struct save_ctx *save, uint32_t vcpu)
 {
-	struct xen_domctl domctl = vcpu_domctl(save, XEN_DOMCTL_getvcpuextstate);
+	struct xen_domctl domctl = pv_domctl(save->domid, XEN_DOMCTL_getvcpuextstate);
 	DECLARE_HYPERCALL_BUFFER(void, buffer);
 	uint64_t octets;
 	int rc = -1;
@@ -164,7 +155,7 @@ out:
 /* Without a buffer Xen says how many there may be. */
 static int write_msrs(struct save_ctx *save, uint32_t vcpu)
 {
-	struct xen_domctl domctl = vcpu_domctl(save, XEN_DOMCTL_get_vcpu_msrs);
+	struct xen_domctl domctl = pv_domctl(save->domid, XEN_DOMCTL_get_vcpu_msrs);
 	DECLARE_HYPERCALL_BUFFER(xen_domctl_vcpu_msr_t, msrs);
 	uint32_t most;
 	int rc = -1;
