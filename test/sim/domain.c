@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest.h"
 #include "hypercall.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define DOMAIN_MAGIC 0x6e69616d6f64ull
 #define APIC_GFN     0xfee00u /* Xen maps its APIC access page there when the domain is made */
 
+/* The parts of a domain's file. */
+static const size_t dirty = SIM_GFN_LIMIT / 8;
+static const size_t chunk_of = SIM_CHUNKS * sizeof(uint32_t);
+static const size_t chunks = (SIM_CHUNKS + 1) * SIM_CHUNK_GFNS * sizeof(uint64_t);
+
 static int map_domain(struct sim_domain *domain, uint32_t domid, bool create)
 {
 	size_t state = sim_page_align(sizeof(struct sim_domain_state));
-	size_t dirty = SIM_GFN_LIMIT / 8;
-	size_t chunk_of = SIM_CHUNKS * sizeof(uint32_t);
-	size_t chunks = (SIM_CHUNKS + 1) * SIM_CHUNK_GFNS * sizeof(uint64_t);
 	char name[32];
 	uint8_t *base;
 
@@ -114,6 +118,18 @@ struct sim_domain *sim_domain_get(struct sim_host *host, uint32_t domid)
 	return domain->state->magic == DOMAIN_MAGIC ? domain : NULL;
 }
 
+void sim_domain_unmap(struct sim_host *host, uint32_t domid)
+{
+	struct sim_domain *domain = host->domains[domid];
+
+	if (!domain)
+		return;
+	munmap(domain->state,
+	       sim_page_align(sizeof(struct sim_domain_state)) + dirty + chunk_of + chunks);
+	free(domain);
+	host->domains[domid] = NULL;
+}
+
 struct sim_domain *sim_domain_next(struct sim_host *host, uint32_t domid)
 {
 	for (; domid < host->state->next_domid; domid++) {
@@ -151,6 +167,8 @@ int sim_domain_destroy(struct sim_host *host, uint32_t domid)
 
 	if (!domain)
 		return -ESRCH;
+	__atomic_store_n(&domain->state->dying, true, __ATOMIC_SEQ_CST);
+	sim_guest_wait(domain);
 	sim_lock(host);
 	for (uint64_t mfn = sim_frames_next(host, 0, (uint16_t)domid); mfn != SIM_NO_FRAME;
 	     mfn = sim_frames_next(host, mfn + 1, (uint16_t)domid))

@@ -22,6 +22,7 @@
 #define SIM_GRANT_FRAMES   2u
 #define SIM_XSAVE_OCTETS   4096u
 #define SIM_VCPU_MSRS      8u
+#define SIM_MOST_UNLOGGED  4096u
 
 enum sim_domain_type {
 	SIM_PV,
@@ -56,6 +57,7 @@ struct sim_guest {
 	uint32_t vcpus;
 	uint64_t seed;
 	uint64_t pages;            /* memory, before any is ballooned out */
+	uint64_t sparse_top;       /* a page of an HVM guest far beyond them; 0: none */
 	uint32_t ballooned_permil; /* pages out of 1000 that it gave back */
 	uint32_t plain_permil;     /* pages out of 1000 that are zero or one of a few */
 	uint32_t p2m;              /* enum sim_guest_p2m, of a PV guest */
@@ -89,6 +91,8 @@ struct sim_domain_state {
 	uint32_t shutdown_reason;
 	bool suspend_requested; /* by the toolstack; the guest's program answers it */
 	uint32_t runners;       /* guest programs that are writing now */
+	uint32_t holds;         /* who wants them to wait a moment */
+	uint64_t writes; /* pages the guest has written to: each is stamped with its number */
 	uint64_t tot_pages, max_pages;
 	uint64_t max_gfn; /* the highest that was ever mapped; valid when has_gfns */
 	bool has_gfns;
@@ -99,6 +103,12 @@ struct sim_domain_state {
 	bool vram_tracked;  /* stands in the way of enabling it, until it is turned off */
 	bool logged_before; /* it was on at some time: a save cleans up after itself */
 	uint64_t fault_count, dirty_count;
+	/*
+	 * Pages that an HVM guest was given since the bitmap was last cleaned: Xen maps them
+	 * writable, so that writes to them leave no mark until the next cleaning.
+	 */
+	uint32_t nr_unlogged;
+	uint64_t unlogged[SIM_MOST_UNLOGGED];
 
 	/* HVM */
 	uint32_t context_octets;
@@ -144,10 +154,13 @@ int sim_domain_create(struct sim_host *host, const struct sim_domain_options *op
 /* The domain, mapped at the first call; NULL when there is none (or it was destroyed). */
 struct sim_domain *sim_domain_get(struct sim_host *host, uint32_t domid);
 
+/* Unmap it, if this process has it mapped. */
+void sim_domain_unmap(struct sim_host *host, uint32_t domid);
+
 /* The first domain whose number is domid or above, or NULL. */
 struct sim_domain *sim_domain_next(struct sim_host *host, uint32_t domid);
 
-/* Give back its frames and forget it. */
+/* Give back its frames and forget it; its guest's programs end first. */
 int sim_domain_destroy(struct sim_host *host, uint32_t domid);
 
 /* ---- p2m of an HVM domain (p2m.c) ---- */
@@ -158,7 +171,7 @@ uint64_t *sim_p2m_chunk(const struct sim_domain *domain, uint64_t gfn);
 /* The entry of a gfn, 0 for a hole; beyond the limit likewise. */
 uint64_t sim_p2m_get(const struct sim_domain *domain, uint64_t gfn);
 
-/* Put an entry there. Marks the gfn dirty. -EINVAL beyond the limit. */
+/* Put an entry there: no mark in the log-dirty bitmap. -EINVAL beyond the limit. */
 int sim_p2m_set(struct sim_domain *domain, uint64_t gfn, uint64_t entry);
 
 /* The frame behind a gfn, or SIM_NO_FRAME. */
@@ -184,5 +197,8 @@ int sim_log_dirty_op(struct sim_domain *domain, struct xen_domctl_shadow_op *op,
 
 /* The guest wrote to gfn: to be called after the write, so that no cleaning can miss it. */
 void sim_mark_dirty(struct sim_domain *domain, uint64_t gfn);
+
+/* The guest was given a page while log-dirty mode is on. */
+void sim_mark_new(struct sim_domain *domain, uint64_t gfn);
 
 #endif

@@ -227,6 +227,8 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom, void *a
 		errno = failed;
 		return NULL;
 	}
+	if (start)
+		sim_hook_after(fmem->host, "map");
 	return start;
 }
 

@@ -70,11 +70,37 @@ uint32_t sim_guest_hvm_context(const struct sim_guest *guest, uint8_t *context, 
 struct sim_run_options {
 	uint64_t pages_per_second; /* 0: as fast as it can */
 	uint64_t working_set;      /* pages it writes to, from the start of memory on */
+	uint64_t stride;           /* from one page to the next, round and round in these */
 	double seconds;            /* at most */
+	bool through_suspends;     /* wait while the domain is suspended, then go on */
 };
 
-/* Write until told to suspend, or the time is up. Returns pages written, or -errno. */
+/*
+ * Write until told to suspend (or, through suspends, until the domain is paused or destroyed), or
+ * the time is up. Returns pages written. Each write stamps its page, at SIM_STAMP_OCTET, with the
+ * number of pages the guest had written to then: with it the order of writes can be told.
+ */
+#define SIM_STAMP_OCTET 16u
 int64_t sim_guest_run(struct sim_domain *domain, const struct sim_run_options *options);
+
+/* The guest writes to one page, if there is one and it is data. The guest is held, or no other. */
+void sim_guest_write(struct sim_domain *domain, uint64_t gfn);
+
+/* Wait until no program of the guest's writes any more; -ETIMEDOUT when one does not end. */
+int sim_guest_wait(const struct sim_domain *domain);
+
+/*
+ * Have its programs stop for a moment: what changes the guest's layout does it between hold and
+ * release, or a write might go to a frame that is another's by then.
+ */
+int sim_guest_hold(struct sim_domain *domain);
+void sim_guest_release(struct sim_domain *domain);
+
+/* ---- a guest whose memory changes (balloon.c, guest_pv_balloon.c); the guest is held ---- */
+
+/* The guest gives a page back to Xen, or gets one. 0 or -errno. */
+int sim_balloon_out(struct sim_domain *domain, uint64_t gfn);
+int sim_balloon_in(struct sim_domain *domain, uint64_t gfn);
 
 /* ---- what a toolstack does (toolstack.c) ---- */
 
@@ -82,9 +108,19 @@ int64_t sim_guest_run(struct sim_domain *domain, const struct sim_run_options *o
 int sim_toolstack_suspend(struct sim_domain *domain);
 /* Let a suspended guest go on. */
 int sim_toolstack_resume(struct sim_domain *domain);
+/* Stop the vcpus, and with them the guest's programs; let them run. */
+int sim_toolstack_pause(struct sim_domain *domain);
+int sim_toolstack_unpause(struct sim_domain *domain);
+/* As COLO does it to the secondary's domain. */
+int sim_toolstack_log_dirty(struct sim_domain *domain);
 
 /* The same by the host's folder, exported for sim.py. */
 int xensim_suspend(const char *dir, uint32_t domid);
 int xensim_resume(const char *dir, uint32_t domid);
+int xensim_pause(const char *dir, uint32_t domid);
+int xensim_unpause(const char *dir, uint32_t domid);
+int xensim_log_dirty(const char *dir, uint32_t domid);
+/* The host's folder is going: nothing of it stays mapped. */
+void xensim_forget(const char *dir);
 
 #endif

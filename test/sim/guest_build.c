@@ -45,6 +45,8 @@ static int populate(struct sim_domain *domain, const struct sim_guest *guest)
 		rc = populate_range(domain, GUEST_ACPI_GFN, GUEST_ACPI_GFN + GUEST_ACPI_PAGES);
 	if (rc == 0)
 		rc = populate_range(domain, GUEST_SPECIAL_FIRST, GUEST_SPECIAL_END);
+	if (rc == 0 && guest->sparse_top)
+		rc = populate_range(domain, guest->sparse_top, guest->sparse_top + 1);
 	return rc;
 }
 

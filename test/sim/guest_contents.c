@@ -21,7 +21,7 @@ static bool is_special(uint64_t gfn)
 
 bool sim_guest_has_gfn(const struct sim_guest *guest, uint64_t gfn)
 {
-	if (is_special(gfn))
+	if (is_special(gfn) || (guest->sparse_top && gfn == guest->sparse_top))
 		return true;
 	if (guest->kind == SIM_GUEST_HVM && gfn >= GUEST_VGA_FIRST && gfn < GUEST_VGA_END)
 		return false;

@@ -118,6 +118,10 @@ uint64_t sim_pv_start_info_frame(const struct sim_domain *domain);
 uint64_t sim_pv_word(const struct sim_domain *domain, const void *words, uint64_t index);
 void sim_pv_set_word(uint32_t width, void *words, uint64_t index, uint64_t value);
 
+/* ---- ballooning (guest_pv_balloon.c): see sim_balloon_out ---- */
+int sim_guest_pv_balloon_out(struct sim_domain *domain, uint64_t pfn);
+int sim_guest_pv_balloon_in(struct sim_domain *domain, uint64_t pfn);
+
 /* ---- a guest as a whole ---- */
 int sim_guest_pv_build(struct sim_host *host, const struct sim_guest *guest);
 int sim_guest_pv_check(struct sim_domain *domain, struct sim_difference *difference);

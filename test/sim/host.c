@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "host.h"
+#include "domain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,12 @@
 static size_t used_octets(uint64_t frames)
 {
 	return sim_page_align((frames + 63) / 64 * sizeof(uint64_t));
+}
+
+static size_t host_octets(uint64_t frames)
+{
+	return sim_page_align(sizeof(struct sim_host_state)) + used_octets(frames) +
+	       frames * sizeof(struct sim_frame);
 }
 
 void *sim_file_map(const struct sim_host *host, const char *name, size_t octets, bool create,
@@ -37,7 +43,7 @@ void *sim_file_map(const struct sim_host *host, const char *name, size_t octets,
 	return map == MAP_FAILED ? NULL : map;
 }
 
-static int init_lock(pthread_mutex_t *lock)
+int sim_host_init_lock(struct sim_host *host)
 {
 	pthread_mutexattr_t attr;
 	int rc = pthread_mutexattr_init(&attr);
@@ -46,7 +52,7 @@ static int init_lock(pthread_mutex_t *lock)
 		return -rc;
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	rc = pthread_mutex_init(lock, &attr);
+	rc = pthread_mutex_init(&host->state->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	return -rc;
 }
@@ -54,8 +60,7 @@ static int init_lock(pthread_mutex_t *lock)
 static int map_all(struct sim_host *host, uint64_t frames, bool create)
 {
 	size_t state_octets = sim_page_align(sizeof(struct sim_host_state));
-	size_t octets = state_octets + used_octets(frames) + frames * sizeof(struct sim_frame);
-	uint8_t *base = sim_file_map(host, "host", octets, create, NULL);
+	uint8_t *base = sim_file_map(host, "host", host_octets(frames), create, NULL);
 
 	if (!base)
 		return -errno;
@@ -98,14 +103,15 @@ int sim_host_create(const char *dir, const struct sim_host_options *options)
 		options->refuse_order_above ? options->refuse_order_above : SIM_MAX_ORDER;
 	host.used[0] = 1; /* frame 0 is nobody's, so that a forgotten 0 is noticed */
 	host.frames[0].owner = SIM_NO_OWNER;
-	rc = init_lock(&state->lock);
+	rc = sim_host_init_lock(&host);
 	state->magic = SIM_MAGIC;
 	return rc;
 }
 
+static struct sim_host *opened; /* a process that uses two hosts uses them again */
+
 struct sim_host *sim_host_open(const char *dir)
 {
-	static struct sim_host *opened; /* a process that uses two hosts uses them again */
 	struct sim_host *host = opened;
 	struct sim_host_state *state;
 	uint64_t frames;
@@ -137,6 +143,29 @@ struct sim_host *sim_host_open(const char *dir)
 fail:
 	free(host);
 	return NULL;
+}
+
+void sim_host_close(const char *dir)
+{
+	struct sim_host **link = &opened;
+	struct sim_host *host;
+	uint64_t frames;
+
+	while (*link && strcmp((*link)->dir, dir))
+		link = &(*link)->next;
+	host = *link;
+	if (!host)
+		return;
+	*link = host->next;
+	for (unsigned domid = 0; domid < SIM_MAX_DOMAINS; domid++)
+		sim_domain_unmap(host, domid);
+	frames = host->state->nr_frames;
+	munmap(host->memory, frames * SIM_PAGE_OCTETS);
+	munmap(host->m2p, sim_m2p_octets(frames));
+	munmap(host->state, host_octets(frames));
+	close(host->memory_fd);
+	close(host->m2p_fd);
+	free(host);
 }
 
 struct sim_host *sim_host_current(void)

@@ -63,6 +63,7 @@ struct sim_counters {
 	uint64_t leaked_buffers;   /* likewise hypercall buffers */
 	uint64_t violations;       /* what no correct caller does; each is also on stderr */
 	uint64_t faults_delivered; /* by XENSIM_FAIL */
+	uint64_t hooks_run;        /* by XENSIM_HOOK */
 };
 
 struct sim_host_state {
@@ -109,6 +110,18 @@ int sim_host_create(const char *dir, const struct sim_host_options *options);
 
 /* The host in `dir`; NULL with errno. Lives until the process ends. */
 struct sim_host *sim_host_open(const char *dir);
+
+/* Make its lock anew, held by nobody. */
+int sim_host_init_lock(struct sim_host *host);
+
+/* Unmap the host in `dir`, if it was opened, and all of its domains. */
+void sim_host_close(const char *dir);
+
+/*
+ * Copy the host in `from` into the empty folder `to`, as it is now: quick, as far as its files are
+ * sparse. A guest that is writing is not waited for. 0 or -errno.
+ */
+int sim_host_snapshot(const char *from, const char *to);
 
 /* The host that $XENSIM_HOST names, opened at the first call; NULL with errno. */
 struct sim_host *sim_host_current(void);

@@ -109,6 +109,7 @@ static long enter(xencall_handle *xcall, unsigned number, const uint64_t args[5]
 {
 	struct sim_host *host = xcall->host;
 	int fault = sim_fault_due(host, SIM_FAULT_HYPERCALL);
+	const char *kind = sim_hook_kind(number, args);
 	long rc = -fault;
 
 	if (!fault) {
@@ -118,8 +119,10 @@ static long enter(xencall_handle *xcall, unsigned number, const uint64_t args[5]
 		rc = sim_dispatch(host, number, args);
 		sim_unlock(host);
 	}
-	if (rc >= 0)
+	if (rc >= 0) {
+		sim_hook_after(host, kind);
 		return rc;
+	}
 	errno = (int)-rc;
 	return -1;
 }

@@ -65,4 +65,13 @@ enum sim_fault {
  */
 int sim_fault_due(struct sim_host *host, enum sim_fault kind);
 
+/* ---- something to do at a moment of a save (hook.c) ---- */
+
+/*
+ * $XENSIM_HOOK is lines of "kind:N:shell command": run once, right after this process's Nth
+ * hypercall of that kind (see hook.c), or "map", has succeeded. The lock is not held.
+ */
+const char *sim_hook_kind(unsigned number, const uint64_t args[5]);
+void sim_hook_after(struct sim_host *host, const char *kind);
+
 #endif

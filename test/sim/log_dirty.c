@@ -5,11 +5,34 @@
 #include <errno.h>
 #include <string.h>
 
+static bool is_unlogged(const struct sim_domain_state *state, uint64_t gfn)
+{
+	uint32_t count = __atomic_load_n(&state->nr_unlogged, __ATOMIC_SEQ_CST);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (state->unlogged[i] == gfn)
+			return true;
+	}
+	return false;
+}
+
 void sim_mark_dirty(struct sim_domain *domain, uint64_t gfn)
 {
-	if (!__atomic_load_n(&domain->state->log_dirty, __ATOMIC_SEQ_CST))
+	if (gfn >= SIM_GFN_LIMIT || !__atomic_load_n(&domain->state->log_dirty, __ATOMIC_SEQ_CST) ||
+	    is_unlogged(domain->state, gfn))
 		return;
 	__atomic_fetch_or(&domain->dirty[gfn / 64], 1ull << (gfn % 64), __ATOMIC_SEQ_CST);
+}
+
+/* A PV guest's writes go through Xen's shadow tables, which miss none. */
+void sim_mark_new(struct sim_domain *domain, uint64_t gfn)
+{
+	struct sim_domain_state *state = domain->state;
+
+	if (state->type != SIM_HVM || !state->log_dirty || state->nr_unlogged == SIM_MOST_UNLOGGED)
+		return;
+	state->unlogged[state->nr_unlogged] = gfn;
+	__atomic_add_fetch(&state->nr_unlogged, 1, __ATOMIC_SEQ_CST);
 }
 
 static int enable(struct sim_domain *domain)
@@ -21,6 +44,7 @@ static int enable(struct sim_domain *domain)
 	if (state->vram_tracked)
 		return -EINVAL;
 	memset(domain->dirty, 0, (state->max_gfn / 64 + 1) * sizeof(uint64_t));
+	state->nr_unlogged = 0;
 	state->log_dirty = true;
 	state->logged_before = true;
 	return 0;
@@ -46,6 +70,8 @@ static int copy_bitmap(struct sim_domain *domain, struct xen_domctl_shadow_op *o
 	op->stats.dirty_count = 0;
 	if (bitmap)
 		memset(bitmap, 0, (op->pages + 7) / 8);
+	if (clean)
+		__atomic_store_n(&domain->state->nr_unlogged, 0, __ATOMIC_SEQ_CST);
 	for (uint64_t word = 0; word * 64 < bits; word++) {
 		uint64_t left = bits - word * 64;
 		uint64_t mask = left >= 64 ? UINT64_MAX : (1ull << left) - 1;

@@ -26,22 +26,33 @@ static const char usage[] =
 	"       xensim build DIR [--type pvh|hvm|pv64|pv32] [--memory MIB] [--pages N] [--seed N]\n"
 	"                       [--vcpus N] [--ballooned PERMIL] [--plain PERMIL]\n"
 	"                       [--p2m linear|tree] [--p2m-slack PAGES] [--vram-tracked]\n"
+	"                       [--sparse-top GFN]   a page far beyond the others (hvm, pvh)\n"
 	"                                            build a guest, print its domid\n"
 	"       xensim new DIR [--type hvm|pv] [--memory MIB] [--pages N] [--vcpus N]\n"
 	"                                            an empty domain to restore into\n"
 	"       xensim check DIR DOMID               is the guest as it was built?\n"
 	"       xensim compare DIR DOMID DIR DOMID   is the second what the first was?\n"
-	"       xensim run DIR DOMID [--rate N] [--working-set PAGES] [--seconds S]\n"
+	"       xensim snapshot DIR DIR              copy a host as it is now into an empty "
+	"folder\n"
+	"       xensim run DIR DOMID [--rate N] [--working-set PAGES] [--stride PAGES]\n"
+	"                       [--seconds S] [--through-suspends]\n"
+	"                                            write to its pages, print how many\n"
+	"       xensim write DIR DOMID PFNS          one write to each: 0x10,0x20-0x2f\n"
+	"       xensim balloon DIR DOMID out|in PFNS give pages back to Xen, or get some\n"
 	"       xensim move DIR DOMID in|out         copy the guest's pages from stdin or to "
 	"stdout\n"
 	"                                            by a bare loop: what no engine can be faster "
 	"than\n"
 	"       xensim frame DIR DOMID PFN           what is at a pfn, as JSON\n"
-	"       xensim poke DIR DOMID WHAT OFFSET WORD\n"
+	"       xensim peek DIR DOMID WHAT OFFSET    8 octets of a page, as poke names it\n"
+	"       xensim poke DIR DOMID WHAT OFFSET WORD [--dirty]\n"
 	"                                            change 8 octets of the page at a pfn, of "
 	"\"shared\",\n"
 	"                                            the shared info, or of \"vcpuN\", a PV "
-	"context\n"
+	"context;\n"
+	"                                            --dirty: as the guest, so that it is logged\n"
+	"       xensim dirty DIR DOMID [--clean]     the gfns that the log-dirty bitmap has, as "
+	"JSON\n"
 	"       xensim pin DIR DOMID PFN LEVEL       pin a page table; level 0: unpin it\n"
 	"       xensim show DIR DOMID                the domain's state, as JSON\n"
 	"       xensim stats DIR                     what was counted so far, as JSON\n"
@@ -52,7 +63,7 @@ struct options {
 	struct sim_guest guest;
 	struct sim_run_options run;
 	enum sim_domain_type type;
-	bool vram_tracked;
+	bool vram_tracked, dirty, clean;
 	uint64_t memory;
 };
 
@@ -74,6 +85,11 @@ enum option_id {
 	OPT_P2M,
 	OPT_P2M_SLACK,
 	OPT_VRAM_TRACKED,
+	OPT_SPARSE_TOP,
+	OPT_STRIDE,
+	OPT_THROUGH_SUSPENDS,
+	OPT_DIRTY,
+	OPT_CLEAN,
 	OPT_RATE,
 	OPT_WORKING_SET,
 	OPT_SECONDS,
@@ -97,6 +113,11 @@ static const struct option long_options[] = {
 	{"p2m", required_argument, NULL, OPT_P2M},
 	{"p2m-slack", required_argument, NULL, OPT_P2M_SLACK},
 	{"vram-tracked", no_argument, NULL, OPT_VRAM_TRACKED},
+	{"sparse-top", required_argument, NULL, OPT_SPARSE_TOP},
+	{"stride", required_argument, NULL, OPT_STRIDE},
+	{"through-suspends", no_argument, NULL, OPT_THROUGH_SUSPENDS},
+	{"dirty", no_argument, NULL, OPT_DIRTY},
+	{"clean", no_argument, NULL, OPT_CLEAN},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"working-set", required_argument, NULL, OPT_WORKING_SET},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
@@ -189,6 +210,21 @@ static bool parse_option(struct options *o, int option)
 		return true;
 	case OPT_VRAM_TRACKED:
 		o->vram_tracked = true;
+		return true;
+	case OPT_SPARSE_TOP:
+		o->guest.sparse_top = number;
+		return number < SIM_GFN_LIMIT;
+	case OPT_STRIDE:
+		o->run.stride = number;
+		return number > 0;
+	case OPT_THROUGH_SUSPENDS:
+		o->run.through_suspends = true;
+		return true;
+	case OPT_DIRTY:
+		o->dirty = true;
+		return true;
+	case OPT_CLEAN:
+		o->clean = true;
 		return true;
 	case OPT_RATE:
 		o->run.pages_per_second = number;
@@ -303,9 +339,70 @@ static int command_run(const struct options *o, char **argv)
 		run.working_set = domain->state->guest.pages;
 	if (run.working_set == 0)
 		return fail("run", EINVAL);
+	if (run.stride == 0)
+		run.stride = 1;
 	written = sim_guest_run(domain, &run);
 	printf("%" PRId64 "\n", written);
 	return 0;
+}
+
+static int command_snapshot(const struct options *o, char **argv)
+{
+	int rc = sim_host_snapshot(argv[0], argv[1]);
+
+	(void)o;
+	return rc ? fail("snapshot", rc) : 0;
+}
+
+/* Do something with each of a list of pfns, while the guest's own programs wait. */
+static int for_each_pfn(struct sim_domain *domain, const char *list,
+			int (*action)(struct sim_domain *domain, uint64_t pfn))
+{
+	int rc = sim_guest_hold(domain);
+	uint64_t first, last;
+	char *end;
+
+	sim_lock(domain->host);
+	for (; rc == 0 && *list; list = *end == ',' ? end + 1 : end) {
+		first = last = strtoull(list, &end, 0);
+		if (*end == '-')
+			last = strtoull(end + 1, &end, 0);
+		if (end == list || (*end && *end != ','))
+			rc = -EINVAL;
+		for (uint64_t pfn = first; rc == 0 && pfn <= last; pfn++)
+			rc = action(domain, pfn);
+	}
+	sim_unlock(domain->host);
+	sim_guest_release(domain);
+	return rc;
+}
+
+static int write_to(struct sim_domain *domain, uint64_t pfn)
+{
+	sim_guest_write(domain, pfn);
+	return 0;
+}
+
+static int command_write(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	int rc = domain ? for_each_pfn(domain, argv[2], write_to) : 0;
+
+	(void)o;
+	return rc || !domain ? fail("write", rc) : 0;
+}
+
+static int command_balloon(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	bool in = !strcmp(argv[2], "in");
+	int rc;
+
+	(void)o;
+	if (!domain || (!in && strcmp(argv[2], "out")))
+		return fail("balloon", EINVAL);
+	rc = for_each_pfn(domain, argv[3], in ? sim_balloon_in : sim_balloon_out);
+	return rc ? fail("balloon", rc) : 0;
 }
 
 static uint64_t superpages(const struct sim_domain *domain)
@@ -330,10 +427,10 @@ static int command_show(const struct options *o, char **argv)
 	printf("{\"domid\": %u, \"tot_pages\": %" PRIu64 ", \"max_pages\": %" PRIu64
 	       ", \"max_gfn\": %" PRIu64 ", \"paused\": %d, \"shutdown\": %d, \"reason\": %u, "
 	       "\"log_dirty\": %d, \"logged_before\": %d, \"in_superpages\": %" PRIu64
-	       ", \"policy_set\": %d, \"params_set\": %" PRIu64 "}\n",
+	       ", \"policy_set\": %d, \"params_set\": %" PRIu64 ", \"writes\": %" PRIu64 "}\n",
 	       state->domid, state->tot_pages, state->max_pages, state->max_gfn, state->paused,
 	       state->shutdown, state->shutdown_reason, state->log_dirty, state->logged_before,
-	       superpages(domain), state->policy_set, state->params_set);
+	       superpages(domain), state->policy_set, state->params_set, state->writes);
 	return 0;
 }
 
@@ -352,9 +449,10 @@ static int command_stats(const struct options *o, char **argv)
 	printf("{\"hypercalls\": %" PRIu64 ", \"maps\": %" PRIu64 ", \"pages_mapped\": %" PRIu64
 	       ", \"unmaps\": %" PRIu64 ", \"leaked_maps\": %" PRIu64
 	       ", \"leaked_buffers\": %" PRIu64 ", \"violations\": %" PRIu64
-	       ", \"faults_delivered\": %" PRIu64 ", \"free_frames\": %" PRIu64 "}\n",
+	       ", \"faults_delivered\": %" PRIu64 ", \"hooks_run\": %" PRIu64
+	       ", \"free_frames\": %" PRIu64 "}\n",
 	       all, c->maps, c->pages_mapped, c->unmaps, c->leaked_maps, c->leaked_buffers,
-	       c->violations, c->faults_delivered, host->state->free_frames);
+	       c->violations, c->faults_delivered, c->hooks_run, host->state->free_frames);
 	return 0;
 }
 
@@ -460,14 +558,63 @@ static int command_poke(const struct options *o, char **argv)
 	size_t octets;
 	uint8_t *place;
 
-	(void)o;
 	if (!domain)
 		return 2;
 	place = find_octets(domain, argv[2], &octets);
 	if (!place || offset > octets - sizeof(word))
 		return fail(argv[2], EINVAL);
 	memcpy(place + offset, &word, sizeof(word));
+	if (o->dirty)
+		sim_mark_dirty(domain, strtoull(argv[2], NULL, 0));
 	return 0;
+}
+
+static int command_peek(const struct options *o, char **argv)
+{
+	struct sim_domain *domain = find_domain(argv);
+	uint64_t offset = strtoull(argv[3], NULL, 0), word;
+	size_t octets;
+	const uint8_t *place;
+
+	(void)o;
+	if (!domain)
+		return 2;
+	place = find_octets(domain, argv[2], &octets);
+	if (!place || offset > octets - sizeof(word))
+		return fail(argv[2], EINVAL);
+	memcpy(&word, place + offset, sizeof(word));
+	printf("%" PRIu64 "\n", word);
+	return 0;
+}
+
+static int command_dirty(const struct options *o, char **argv)
+{
+	struct xen_domctl_shadow_op op = {.op = o->clean ? XEN_DOMCTL_SHADOW_OP_CLEAN
+							 : XEN_DOMCTL_SHADOW_OP_PEEK};
+	struct sim_domain *domain = find_domain(argv);
+	const char *comma = "";
+	uint8_t *bitmap;
+	int rc;
+
+	if (!domain)
+		return 2;
+	op.pages = domain->state->max_gfn + 1;
+	bitmap = calloc(op.pages / 64 + 1, sizeof(uint64_t));
+	if (!bitmap)
+		return fail("dirty", ENOMEM);
+	sim_lock(domain->host);
+	rc = sim_log_dirty_op(domain, &op, bitmap);
+	sim_unlock(domain->host);
+	putchar('[');
+	for (uint64_t gfn = 0; rc == 0 && gfn < op.pages; gfn++) {
+		if (!(bitmap[gfn / 8] >> gfn % 8 & 1))
+			continue;
+		printf("%s%" PRIu64, comma, gfn);
+		comma = ", ";
+	}
+	puts("]");
+	free(bitmap);
+	return rc ? fail("dirty", rc) : 0;
 }
 
 /* Refused: exit code 1, and why on stderr. */
@@ -509,13 +656,15 @@ static const struct {
 	int arguments;
 	int (*run)(const struct options *o, char **argv);
 } commands[] = {
-	{"host", 1, command_host},       {"build", 1, command_build},
-	{"new", 1, command_new},         {"check", 2, command_check},
-	{"run", 2, command_run},         {"show", 2, command_show},
-	{"compare", 4, command_compare}, {"stats", 1, command_stats},
-	{"destroy", 2, command_destroy}, {"move", 3, command_move},
-	{"frame", 3, command_frame},     {"poke", 5, command_poke},
-	{"pin", 4, command_pin},
+	{"host", 1, command_host},         {"build", 1, command_build},
+	{"new", 1, command_new},           {"check", 2, command_check},
+	{"run", 2, command_run},           {"show", 2, command_show},
+	{"compare", 4, command_compare},   {"stats", 1, command_stats},
+	{"destroy", 2, command_destroy},   {"move", 3, command_move},
+	{"frame", 3, command_frame},       {"poke", 5, command_poke},
+	{"pin", 4, command_pin},           {"peek", 4, command_peek},
+	{"write", 3, command_write},       {"balloon", 4, command_balloon},
+	{"snapshot", 2, command_snapshot}, {"dirty", 2, command_dirty},
 };
 
 int main(int argc, char **argv)

@@ -61,6 +61,40 @@ static long populate_physmap(struct sim_host *host, uint64_t arg)
 	return (long)done;
 }
 
+/* Give pages back: HVM by gfn, PV by frame, which nothing may use as a page table. */
+static long decrease_reservation(struct sim_host *host, uint64_t arg)
+{
+	const struct xen_memory_reservation *op = sim_handle(host, arg, sizeof(*op));
+	struct sim_domain *domain;
+	const xen_pfn_t *list;
+	uint64_t done;
+
+	if (!op)
+		return -EFAULT;
+	domain = sim_domain_get(host, op->domid);
+	if (!domain)
+		return -ESRCH;
+	if (op->extent_order != 0)
+		return -EPERM;
+	list = sim_handle(host, SIM_HANDLE_ADDRESS(op->extent_start),
+			  op->nr_extents * sizeof(*list));
+	if (!list)
+		return -EFAULT;
+	for (done = 0; done < op->nr_extents; done++) {
+		uint64_t gfn = list[done];
+
+		if (domain->state->type == SIM_PV) {
+			if (!sim_frame_owned(host, list[done], (uint16_t)domain->state->domid) ||
+			    host->frames[list[done]].type_uses)
+				break;
+			gfn = host->m2p[list[done]];
+		}
+		if (sim_p2m_remove(domain, gfn))
+			break;
+	}
+	return (long)done;
+}
+
 static long add_to_physmap(struct sim_host *host, uint64_t arg)
 {
 	const struct xen_add_to_physmap *op = sim_handle(host, arg, sizeof(*op));
@@ -146,6 +180,8 @@ long sim_memory_op(struct sim_host *host, unsigned command, uint64_t arg)
 		return machphys_mapping(host, arg);
 	case XENMEM_populate_physmap:
 		return populate_physmap(host, arg);
+	case XENMEM_decrease_reservation:
+		return decrease_reservation(host, arg);
 	case XENMEM_add_to_physmap:
 		return add_to_physmap(host, arg);
 	case XENMEM_remove_from_physmap:

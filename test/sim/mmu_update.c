@@ -18,6 +18,7 @@ static long set_m2p(struct sim_domain *domain, uint64_t mfn, uint64_t pfn)
 	if (sim_p2m_frame(domain, host->m2p[mfn]) == mfn)
 		sim_p2m_set(domain, host->m2p[mfn], 0);
 	host->m2p[mfn] = pfn;
+	sim_mark_dirty(domain, pfn);
 	return sim_p2m_set(domain, pfn, SIM_P2M_VALID | mfn);
 }
 

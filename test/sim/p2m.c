@@ -46,7 +46,6 @@ int sim_p2m_set(struct sim_domain *domain, uint64_t gfn, uint64_t entry)
 		state->max_gfn = gfn;
 		state->has_gfns = true;
 	}
-	sim_mark_dirty(domain, gfn);
 	return 0;
 }
 
@@ -105,6 +104,7 @@ int sim_p2m_populate(struct sim_domain *domain, uint64_t gfn, unsigned order)
 		sim_p2m_set(domain, gfn + i,
 			    SIM_P2M_VALID | (uint64_t)order << SIM_P2M_ORDER_SHIFT | (mfn + i));
 		domain->host->m2p[mfn + i] = gfn + i;
+		sim_mark_new(domain, gfn + i);
 	}
 	state->tot_pages += count;
 	return 0;

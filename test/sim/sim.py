@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -30,6 +31,7 @@ STOCK = os.environ.get("XENSIM_STOCK", os.path.join(CACHE, "stock", "usr", "lib"
 XEN = os.environ.get("XENSIM_XEN", "4.17")
 TMPFS = os.environ.get("XENSIM_TMPFS", "/dev/shm")
 STORE_EVTCHN, CONSOLE_EVTCHN = 11, 12
+STAMP_OCTET = 16  # where a guest's write numbers its page: test/sim/guest.h
 STATIC_DATA_MISSING = {1: "CPUID", 2: "MSR"}
 
 
@@ -66,6 +68,7 @@ class Host:
     def __init__(self, **options):
         self.dir = tempfile.mkdtemp(prefix="xensim.", dir=TMPFS)
         self.options = dict({"xen": XEN}, **options)
+        self.programs = []  # of guests
 
     def __enter__(self):
         try:
@@ -76,6 +79,14 @@ class Host:
         return self
 
     def __exit__(self, *unused):
+        for program in self.programs:
+            program.kill()
+            program.wait()
+            program.stdout.close()
+        # A folder that is still mapped here would keep its memory.
+        forget = ctypes.CDLL(library()).xensim_forget
+        forget.restype = None
+        forget(self.dir.encode())
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def run(self, *arguments, **options):
@@ -127,9 +138,48 @@ class Host:
     def frame(self, domid: int, pfn: int) -> dict:
         return json.loads(self.command("frame", self.dir, domid, pfn))
 
-    def poke(self, domid: int, what, offset: int, word: int):
-        """Change 8 octets of the page at a pfn, of "shared" or of "vcpuN"."""
-        self.command("poke", self.dir, domid, what, offset, word)
+    def poke(self, domid: int, what, offset: int, word: int, dirty: bool = False):
+        """Change 8 octets of the page at a pfn, of "shared" or of "vcpuN"; `dirty`: as the guest
+        does it, so that it is logged."""
+        self.command("poke", self.dir, domid, what, offset, word, dirty=dirty)
+
+    def peek(self, domid: int, what, offset: int) -> int:
+        return int(self.command("peek", self.dir, domid, what, offset))
+
+    def stamp(self, domid: int, pfn: int) -> int:
+        """The number of the guest's last write to that page, if there was one."""
+        return self.peek(domid, pfn, STAMP_OCTET)
+
+    def write(self, domid: int, pfns):
+        """The guest writes to each of these pages, once."""
+        self.command("write", self.dir, domid, pfn_list(pfns))
+
+    def balloon(self, domid: int, out=(), in_=()):
+        """The guest gives pages back to Xen and gets others, also while its programs run."""
+        if out:
+            self.command("balloon", self.dir, domid, "out", pfn_list(out))
+        if in_:
+            self.command("balloon", self.dir, domid, "in", pfn_list(in_))
+
+    def dirty(self, domid: int, clean: bool = False) -> list:
+        """The pages in the log-dirty bitmap, which may be cleaned with that."""
+        return json.loads(self.command("dirty", self.dir, domid, clean=clean))
+
+    def words(self, command: str, domid: int, *arguments) -> str:
+        """An xensim command about this host, as a hook's shell command."""
+        return shlex.join(map(str, (os.path.join(BUILD, "xensim"), command, self.dir, domid,
+                                    *arguments)))
+
+    def snapshot(self) -> "Host":
+        """Another host that is what this one is now: for compare(). The caller's to close (or to
+        enter as a context)."""
+        copy = Snapshot(**self.options)
+        try:
+            self.command("snapshot", self.dir, copy.dir)
+        except BaseException:
+            copy.__exit__()
+            raise
+        return copy
 
     def pin(self, domid: int, pfn: int, level: int) -> str:
         """Pin a page table of a PV guest (level 0: unpin); "" or why that was refused."""
@@ -139,17 +189,68 @@ class Host:
         return done.stderr.strip()
 
     def start_guest(self, domid: int, **options) -> subprocess.Popen:
-        """A program that writes to the guest's memory until the guest suspends."""
+        """A program that writes to the guest's memory until the guest suspends; with
+        through_suspends=True until the domain is paused or destroyed. Killed with the host."""
         words = [os.path.join(BUILD, "xensim"), "run", self.dir, str(domid)]
         for name, value in options.items():
-            words += ["--" + name.replace("_", "-"), str(value)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            words += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
+        program = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.programs.append(program)
+        return program
+
+    def end_guest(self, domid: int, program: subprocess.Popen) -> int:
+        """Have a guest's program end; the domain goes on. Returns the pages it wrote to."""
+        self.pause(domid)
+        written = int(program.communicate()[0])
+        self.unpause(domid)
+        return written
+
+    def await_writes(self, domid: int, count: int = 1):
+        """Until the guest has written to so many pages more."""
+        start = self.show(domid)["writes"]
+        deadline = time.monotonic() + 30
+        while self.show(domid)["writes"] < start + count:
+            if time.monotonic() > deadline:
+                raise SimError("the guest does not write")
+            time.sleep(0.001)
 
     def suspend(self, domid: int) -> bool:
         return _toolstack("xensim_suspend")(self.dir.encode(), domid) == 0
 
     def resume(self, domid: int) -> bool:
         return _toolstack("xensim_resume")(self.dir.encode(), domid) == 0
+
+    def pause(self, domid: int) -> bool:
+        return _toolstack("xensim_pause")(self.dir.encode(), domid) == 0
+
+    def unpause(self, domid: int) -> bool:
+        return _toolstack("xensim_unpause")(self.dir.encode(), domid) == 0
+
+    def log_dirty(self, domid: int) -> bool:
+        """Turn log-dirty mode on, as libxl does for COLO's secondary."""
+        return _toolstack("xensim_log_dirty")(self.dir.encode(), domid) == 0
+
+
+class Snapshot(Host):
+    """A copy of a host: nothing runs on it."""
+
+    def __enter__(self):
+        return self
+
+
+def pfn_list(pfns) -> str:
+    """As the xensim command wants them: a number, a range, or several."""
+    if isinstance(pfns, int):
+        return str(pfns)
+    if isinstance(pfns, range) and pfns.step == 1:
+        return f"{pfns.start}-{pfns.stop - 1}"
+    return ",".join(map(str, pfns))
+
+
+def hook(kind: str, nth: int, *commands: str) -> str:
+    """A line for the variable XENSIM_HOOK: run Host.words() commands right after a helper's nth
+    hypercall of a kind (test/sim/hook.c)."""
+    return f"{kind}:{nth}:" + " && ".join(commands)
 
 
 def _toolstack(name):
@@ -189,6 +290,7 @@ class Outcome:
     stderr: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    pause_seconds: float = 0.0  # a save's: from the last answer to suspend on
     peak_private: int = 0  # octets of memory of its own (RssAnon), if watched
 
     @property
@@ -199,6 +301,10 @@ class Outcome:
     def errors(self) -> str:
         """What it said at level error and above, and on stderr."""
         return "\n".join([text for level, text in self.log if level >= 7] + [self.stderr]).strip()
+
+
+class Vanish(Exception):
+    """Raised by a callback's answer: the toolstack is gone, its ends of the pipes are closed."""
 
 
 class Driver:
@@ -227,7 +333,7 @@ class Driver:
         self.deadline = time.monotonic() + timeout
         self.stderr = tempfile.TemporaryFile()
         self.watch = watch
-        self.start = time.monotonic()
+        self.start = self.suspended = time.monotonic()
         self.process = subprocess.Popen(
             [*wrapper, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=self.stderr, pass_fds=fds, env=_environment(host, env or {}), bufsize=0)
@@ -269,6 +375,7 @@ class Driver:
         if number == 10:
             self.outcome.complete = struct.unpack("<ii", body)
             self.outcome.seconds = time.monotonic() - self.start
+            self.outcome.pause_seconds = time.monotonic() - self.suspended
             return 0
         if number not in self.CALLS:
             raise SimError(f"message {number} is unknown")
@@ -278,7 +385,10 @@ class Driver:
         if name == self.cancel_at:
             self.process.send_signal(signal.SIGTERM)
         answer = self.answers.get(name, 0)
-        return answer(*arguments) if callable(answer) else answer
+        answer = answer(*arguments) if callable(answer) else answer
+        if name == "suspend":
+            self.suspended = time.monotonic()
+        return answer
 
     def _watch_memory(self):
         """Sample what the process has for itself until it is gone."""
@@ -301,7 +411,10 @@ class Driver:
         try:
             while True:
                 number, body = self._message()
-                reply = self._handle(number, body)
+                try:
+                    reply = self._handle(number, body)
+                except Vanish:
+                    break
                 if reply is None:
                     continue
                 if number != 10 and self.CALLS[number][0] == self.vanish_at:
@@ -340,22 +453,24 @@ def _fd(stream) -> int:
 
 
 def save(program, host, domid, stream, flags=0, stream_type=0, answers=None,
-         callbacks=("suspend", "switch_qemu_logdirty"), **driver) -> Outcome:
+         callbacks=("suspend", "switch_qemu_logdirty"), recv_fd=-1, **driver) -> Outcome:
     """Have a helper save a domain to a file or descriptor. The guest is resumed by the caller."""
     bits = sum(1 << n for n, (name, _) in Driver.CALLS.items() if name in callbacks)
     answers = dict({"suspend": lambda: int(host.suspend(domid))}, **(answers or {}))
-    words = [program, "--save-domain", _fd(stream), -1, domid, flags, bits, stream_type]
-    return Driver(words, host, (_fd(stream),), answers, **driver).run()
+    words = [program, "--save-domain", _fd(stream), recv_fd, domid, flags, bits, stream_type]
+    fds = tuple(fd for fd in (_fd(stream), recv_fd) if fd >= 0)
+    return Driver(words, host, fds, answers, **driver).run()
 
 
 def restore(program, host, domid, stream, stream_type=0, answers=None,
-            callbacks=("static_data_done",), **driver) -> Outcome:
+            callbacks=("static_data_done",), send_back_fd=-1, **driver) -> Outcome:
     """Have a helper restore a stream into an empty domain."""
     bits = sum(1 << n for n, (name, _) in Driver.CALLS.items() if name in callbacks)
     bits |= 1 << 9
-    words = [program, "--restore-domain", _fd(stream), -1, domid, STORE_EVTCHN, 0,
+    words = [program, "--restore-domain", _fd(stream), send_back_fd, domid, STORE_EVTCHN, 0,
              CONSOLE_EVTCHN, 0, bits, stream_type]
-    return Driver(words, host, (_fd(stream),), answers, **driver).run()
+    fds = tuple(fd for fd in (_fd(stream), send_back_fd) if fd >= 0)
+    return Driver(words, host, fds, answers, **driver).run()
 
 
 def limit_core_dumps():
