@@ -6,7 +6,7 @@ import time
 
 import sim
 import sim_case
-from replication import COLO, REMUS, Replication
+from replication import COLO, Replication
 from sim_case import SimCase, needs_stock
 
 LIVE = 1  # XCFLAGS_LIVE

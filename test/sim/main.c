@@ -37,7 +37,8 @@ static const char usage[] =
 	"       xensim run DIR DOMID [--rate N] [--working-set PAGES] [--stride PAGES]\n"
 	"                       [--seconds S] [--through-suspends]\n"
 	"                                            write to its pages, print how many\n"
-	"       xensim write DIR DOMID PFNS          one write to each: 0x10,0x20-0x2f\n"
+	"       xensim write DIR DOMID PFNS          one write to each: 0x10,0x20-0x2f;\n"
+	"                                            a suspended guest writes nothing\n"
 	"       xensim balloon DIR DOMID out|in PFNS give pages back to Xen, or get some\n"
 	"       xensim move DIR DOMID in|out         copy the guest's pages from stdin or to "
 	"stdout\n"
@@ -379,7 +380,8 @@ static int for_each_pfn(struct sim_domain *domain, const char *list,
 
 static int write_to(struct sim_domain *domain, uint64_t pfn)
 {
-	sim_guest_write(domain, pfn);
+	if (!domain->state->shutdown)
+		sim_guest_write(domain, pfn);
 	return 0;
 }
 

@@ -11,11 +11,11 @@ class Secondary: the records that it writes into the same stream after each CHEC
 CHECKPOINT_STATE records both ways, suspending and resuming on both sides.
 """
 
-import contextlib
 import dataclasses
 import fcntl
 import os
 import select
+import signal
 import struct
 import termios
 import threading
@@ -79,14 +79,15 @@ def pipe():
 
 
 class Relay(threading.Thread):
-    """Moves octets from one pipe to another. `moved` of them got through."""
+    """Moves octets from one pipe to another. `moved` of them got through. `broken_by` is the side
+    that ended it: "primary" also for a cut."""
 
     def __init__(self, source: Descriptor, sink: Descriptor, cut_at=None, on_cut=None, keep=False):
         super().__init__(daemon=True)
         self.source, self.sink = source, sink
         self.cut_at, self.on_cut = cut_at, on_cut
-        self.moved, self.kept = 0, bytearray() if keep else None
-        self.moving, self.ended = threading.Lock(), threading.Event()
+        self.moved, self.kept, self.broken_by = 0, bytearray() if keep else None, None
+        self.moving, self.ended, self.writing = threading.Lock(), threading.Event(), False
 
     def _move(self) -> bool:
         """One piece; is there more to come?"""
@@ -96,10 +97,12 @@ class Relay(threading.Thread):
         data = os.read(self.source.fd, wanted) if wanted else b""
         if self.kept is not None:
             self.kept += data
+        self.writing = bool(data)
         while data:
             count = os.write(self.sink.fd, data)
             self.moved += count
             data = data[count:]
+        self.writing = False
         return self.moved < self.cut_at if self.cut_at is not None else wanted > 0
 
     def _wait_readable(self):
@@ -118,6 +121,7 @@ class Relay(threading.Thread):
         except (OSError, ValueError):
             pass  # the other side is gone
         finally:
+            self.broken_by = "secondary" if self.writing else "primary"
             self.ended.set()
             self.source.close()
             self.sink.close()
@@ -129,7 +133,7 @@ class Relay(threading.Thread):
                 waiting = bytearray(4)
                 try:
                     fcntl.ioctl(self.source.fd, termios.FIONREAD, waiting)
-                except OSError:
+                except (OSError, ValueError):
                     break
                 if not any(waiting):
                     return self.moved
@@ -175,6 +179,7 @@ class Result:
     delivered: int  # octets that the secondary could read
     succeeded: int  # checkpoints to which the secondary's callback said SUCCESS
     commits: list  # COLO: Host.compare() at each of the secondary's postcopy callbacks
+    broken_by: str | None = None  # "primary" or "secondary": who was gone first
     stream: bytes | None = None
     back: list = dataclasses.field(default_factory=list)  # (kind, body) of the back channel
 
@@ -335,6 +340,8 @@ class Secondary(Side):
                 pair.there.start_guest(pair.restored, through_suspends=True,
                                        **pair.secondary_guest)
             self.runs = True
+        if pair.secondary_guest:
+            pair.there.await_writes(pair.restored)  # so that it does differ
         return 1 if self._tell(RESUMED) else FAILOVER
 
     def wait_checkpoint(self):
@@ -384,10 +391,16 @@ class Replication:
 
     def kill(self, side: str):
         """SIGKILL a helper. For `at`: returns None, so the callback goes on."""
+        self.signal(side, signal.SIGKILL)
+
+    def cancel(self, side: str):
+        """SIGTERM, as libxl sends it."""
+        self.signal(side, signal.SIGTERM)
+
+    def signal(self, side: str, number: int):
         driver = getattr(self, side).driver
-        with contextlib.suppress(ProcessLookupError):
-            if driver:
-                driver.process.kill()
+        if driver:
+            driver.signal(number)
 
     @staticmethod
     def vanish(_=None):
@@ -417,7 +430,7 @@ class Replication:
             side.driver.run()
         except Exception as error:  # pylint: disable=broad-except
             self.errors.append(error)
-            side.driver.process.kill()
+            side.driver.signal(signal.SIGKILL)
         finally:
             for end in ends:
                 end.close()
@@ -459,7 +472,7 @@ class Replication:
         self._watch(threads)
         return Result(self.primary.driver.outcome, self.secondary.driver.outcome,
                       self.checkpoints, self.relay.moved, self.secondary.succeeded, self.commits,
-                      bytes(self.relay.kept) if self.keep else None,
+                      self.relay.broken_by, bytes(self.relay.kept) if self.keep else None,
                       self.back.records if self.back else [])
 
     def close(self):

@@ -151,7 +151,7 @@ class Host:
         return self.peek(domid, pfn, STAMP_OCTET)
 
     def write(self, domid: int, pfns):
-        """The guest writes to each of these pages, once."""
+        """The guest writes to each of these pages, once; unless it is suspended."""
         self.command("write", self.dir, domid, pfn_list(pfns))
 
     def balloon(self, domid: int, out=(), in_=()):
@@ -332,7 +332,7 @@ class Driver:
         self.cancel_at, self.vanish_at = cancel_at, vanish_at
         self.deadline = time.monotonic() + timeout
         self.stderr = tempfile.TemporaryFile()
-        self.watch = watch
+        self.watch, self.reaping = watch, threading.Lock()
         self.start = self.suspended = time.monotonic()
         self.process = subprocess.Popen(
             [*wrapper, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -383,7 +383,7 @@ class Driver:
         arguments = struct.unpack("<" + layout, body)
         self.outcome.calls.append((name, *arguments))
         if name == self.cancel_at:
-            self.process.send_signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
         answer = self.answers.get(name, 0)
         answer = answer(*arguments) if callable(answer) else answer
         if name == "suspend":
@@ -430,17 +430,29 @@ class Driver:
                 watcher.join()
         return self.outcome
 
-    def _reap(self):
-        while True:
+    def signal(self, number: int):
+        """Send the helper a signal, from any thread, unless it has ended. (Popen's own way may
+        reap it.)"""
+        with self.reaping:
+            if self.process.returncode is None:
+                os.kill(self.process.pid, number)
+
+    def _reaped(self):
+        """What it used, once the helper has ended, else None."""
+        with self.reaping:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            if pid:
-                break
+            if not pid:
+                return None
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            return usage
+
+    def _reap(self):
+        while not (usage := self._reaped()):
             if time.monotonic() > self.deadline:
-                self.process.kill()
+                self.signal(signal.SIGKILL)
                 os.wait4(self.process.pid, 0)
                 raise SimError("the helper does not end")
             time.sleep(0.0005)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
         self.outcome.status = self.process.returncode
         self.outcome.cpu_seconds = usage.ru_utime + usage.ru_stime
         self.stderr.seek(0)
