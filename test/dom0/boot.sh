@@ -13,7 +13,7 @@ set -euo pipefail
 BOOT_LIMIT=240    # seconds until dom0's first word
 SILENCE_LIMIT=420 # seconds from one word to the next: a case can wait for xl twice
 CREATION_LIMIT=240 # the same while a guest is being created
-RUN_LIMIT=1800    # seconds for the whole run
+RUN_LIMIT=2700    # seconds for the whole run
 
 # Why each of these: smap and smep, QEMU's iret trips over them; monitor, Xen's idle loop
 # faults on mwait; avx, faults at random in HVM guests; eager-fpu, lazy switching leaks XMM

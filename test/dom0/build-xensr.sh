@@ -1,8 +1,8 @@
 #!/bin/bash
 # build-xensr.sh VERSION - compiles the source tree inside the root of one Xen version.
 #
-# Result: $CACHE/xensr-RELEASE-KEY, a tree of the files a dom0 needs (helper, library), KEY
-# being a hash of the sources: an unchanged tree is not compiled twice.
+# Result: $CACHE/xensr-RELEASE-KEY, a tree of the files a dom0 needs (helper, library) and the
+# rig's own small programs, KEY being a hash of the sources: an unchanged tree is not compiled twice.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -25,11 +25,11 @@ sources() {
 # somebody may be editing.
 result_of() { readlink -f "$CACHE/xensr-$(release_of "$1").current"; }
 
-# build_tool: the small program that damages images, linked statically so it runs anywhere.
+# build_tool SOURCE PLACE: a small program of the rig, linked statically so it runs anywhere.
 build_tool() {
-    cp "$RIG_DIR/damage-image.c" "$root/src/"
-    chroot "$root" gcc -O2 -Wall -static -o /src/damage-image /src/damage-image.c
-    install -D "$root/src/damage-image" "$tmp/usr/bin/damage-image"
+    cp "$1" "$root/src/tool.c"
+    chroot "$root" gcc -O2 -Wall -static -o /src/tool /src/tool.c
+    install -D "$root/src/tool" "$tmp/$2"
 }
 
 build() {
@@ -39,7 +39,7 @@ build() {
     log=$CACHE/xensr-$release.log
     snapshot=$CACHE/xensr-$release.tar
     sources | tar -C "$SOURCE_DIR" --null -T - -cf "$snapshot" --mtime=@0 --owner=0 --group=0
-    result=$CACHE/xensr-$release-$(key_of "$snapshot" "$0" "$RIG_DIR/damage-image.c" "$root")
+    result=$CACHE/xensr-$release-$(key_of "$snapshot" "$0" "$RIG_DIR"/{damage-image,guest/busy}.c "$root")
     if [[ -d $result ]]; then
         ln -sfnT "$result" "$CACHE/xensr-$release.current"
         return
@@ -64,7 +64,8 @@ build() {
         "$tmp/usr/libexec/xensr/libxl-save-helper"
     mkdir -p "$tmp/usr/lib"
     cp -a "$root"/out/usr/lib/libxensr.so.* "$tmp/usr/lib/"
-    build_tool
+    build_tool "$RIG_DIR/damage-image.c" usr/bin/damage-image
+    build_tool "$RIG_DIR/guest/busy.c" guest/busy
     publish "$tmp" "$result"
     ln -sfnT "$result" "$CACHE/xensr-$release.current"
 }

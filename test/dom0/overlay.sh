@@ -9,6 +9,7 @@ set -euo pipefail
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 root=$("$RIG_DIR/build-root.sh" --path "$1")
+xensr=$("$RIG_DIR/build-xensr.sh" --path "$1")
 
 pack() { (cd "$1" && find . -print0 | cpio -0o -H newc --quiet -R 0:0); }
 
@@ -16,10 +17,12 @@ mkdir -p "$tmp/guest"/{bin,proc,sys,dev,data} "$tmp/dom0"/{guest,rig}
 cp "$root/usr/bin/busybox" "$tmp/guest/bin/busybox"
 ln -s busybox "$tmp/guest/bin/sh"
 install -m 755 "$RIG_DIR/guest/init" "$tmp/guest/init"
+install -m 755 "$xensr/guest/busy" "$tmp/guest/bin/busy"
 pack "$tmp/guest" | gzip -1 >"$tmp/dom0/guest/initramfs"
 
-cp -a "$("$RIG_DIR/build-xensr.sh" --path "$1")/." "$tmp/dom0/"
+cp -a "$xensr/usr" "$tmp/dom0/"
 chmod 755 "$tmp/dom0"
 cp "$RIG_DIR"/inside/*.sh "$tmp/dom0/rig/"
+install -m 755 "$RIG_DIR/inside/fakessh" "$tmp/dom0/rig/fakessh"
 install -m 755 "$RIG_DIR/inside/init" "$tmp/dom0/init"
 pack "$tmp/dom0" | gzip -1

@@ -1,8 +1,8 @@
 # cases.sh - the cases: runs the table below for each type of guest, a line for each result.
 #
-# Columns of the table: id | what | vcpus | function and its arguments. A function gets a running
-# guest, leaves one running and whole, or none (then it clears $guest_kind), returns 0 when
-# all went as it must, else says why in $reason. $detail is what the result line shows besides.
+# Columns of the tables: id | what | kind of guest (domain.sh) | function and its arguments. A function
+# gets a running guest, leaves one running and whole, or none (then it clears $guest_kind), returns
+# 0 when all went as it must, else says why in $reason. $detail is what the result line shows besides.
 # A case that failed takes its guest with it; the next one creates its own.
 # shellcheck shell=sh
 . /rig/report.sh
@@ -11,6 +11,8 @@
 . /rig/image.sh
 . /rig/hostile.sh
 . /rig/cancel.sh
+. /rig/migrate.sh
+. /rig/remus.sh
 
 TABLE='
 stock-stock   | save=stock restore=stock | 1 | round_trip stock stock
@@ -25,7 +27,26 @@ xl-killed     | save, xl killed          | 1 | xl_killed
 ballooned     | ballooned, both xensr    | 1 | ballooned
 two-vcpus     | two vcpus, both xensr    | 2 | round_trip xensr xensr
 '
+LIVE_TABLE='
+migrate-stock-stock | migrate stock to stock    | busy | migrate stock stock
+migrate-xensr-stock | migrate xensr to stock    | busy | migrate xensr stock
+migrate-stock-xensr | migrate stock to xensr    | busy | migrate stock xensr
+migrate-xensr-xensr | migrate xensr to xensr    | busy | migrate xensr xensr
+verify-xensr-stock  | verify xensr to stock     | busy | migrate xensr stock --debug
+verify-stock-xensr  | verify stock to xensr     | busy | migrate stock xensr --debug
+verify-xensr-xensr  | verify xensr to xensr     | busy | migrate xensr xensr --debug
+sender-terminated   | migrate, helper terminated| busy | interrupted terminate_sender xensr
+sender-killed       | migrate, sender killed    | busy | interrupted kill_sender xensr
+receiver-killed     | migrate, receiver killed  | busy | interrupted kill_receiver xensr
+remus-xensr-xensr   | remus xensr to xensr, 4 x | busy | fail_overs xensr xensr 4
+remus-xensr-stock   | remus xensr to stock      | busy | fail_overs xensr stock 1
+remus-stock-xensr   | remus stock to xensr      | busy | fail_overs stock xensr 1
+remus-half-way      | remus, half a checkpoint  | busy | fail_overs xensr xensr 1 half-way
+'
 TYPES=pvh+hvm+pv # those run when the host names none
+LIVE_TYPES=pvh+hvm # and PV, if the hypervisor has shadow paging, which Debian's has not
+xl info | grep -q '^virt_caps.* shadow' && LIVE_TYPES=$LIVE_TYPES+pv
+LIVE_BY_DEFAULT=no # for those who name no cases
 
 round_trip() { # SAVER RESTORER
     save "$1" /images/guest &&
@@ -44,11 +65,11 @@ ballooned() {
 has_shrunk() { [ "$(xl list "$guest" | awk 'NR > 1 { print $3 }')" -le $((BALLOONED + 1)) ]; }
 
 run_case() { # TYPE NAME VCPUS FUNCTION ARGUMENT...
-    type=$1 name=$2 vcpus=$3
+    type=$1 name=$2 kind=$3
     shift 3
     reason='' detail=''
     label="$version $type $name"
-    if ! need_guest "$type" "$vcpus"; then
+    if ! need_guest "$type" "$kind"; then
         result=FAIL reason='no guest could be created'
     else
         case_start=$(now)
@@ -73,18 +94,24 @@ wanted() {
     case "+$1+" in *"+$2+"*) ;; *) return 1 ;; esac
 }
 
-# table: the times of all saves and restores of guests with one vcpu, xensr beside stock.
+# rows_for TYPE: the rows for that type of guest.
+rows_for() {
+    echo "$TABLE"
+    case "+$LIVE_TYPES+" in *"+$1+"*) ;; *) return ;; esac
+    if [ "$cases" ] || [ $LIVE_BY_DEFAULT = yes ]; then echo "$LIVE_TABLE"; fi
+}
+
+# table: the times of all steps with guests with one vcpu, xensr beside stock.
 table() {
     [ -s /run/measurements ] || return
     sort /run/measurements | awk '
         { row[$1 " " $2] = 1; cell = $1 " " $2 SUBSEP $3
           if (!n[cell]++ || $4 < least[cell]) least[cell] = $4
-          sum[cell] += $4; size[cell] = $5 }
+          sum[cell] += $4; note[cell] = $5 == "-" ? "" : $5 " " $6 }
         function show(cell) {
-            if (!n[cell]) return sprintf("%-34s", "-")
-            return sprintf("%6.2f s (mean of %d: %6.2f s)%s", least[cell] / 100, n[cell],
-                           sum[cell] / n[cell] / 100,
-                           cell ~ /save/ ? sprintf(" %.1f MiB", size[cell] / 1048576) : "          ")
+            if (!n[cell]) return sprintf("%-38s", "-")
+            return sprintf("%6.2f s (mean of %d: %6.2f s) %-9s", least[cell] / 100, n[cell],
+                           sum[cell] / n[cell] / 100, note[cell])
         }
         END {
             for (r in row) {
@@ -104,13 +131,13 @@ IFS=+
 set -- ${types:-$TYPES}
 unset IFS
 for type; do
-    echo "$TABLE" | sed '/^$/d' >/run/table
-    while IFS='|' read -r id name vcpus command <&3; do
+    rows_for "$type" | sed '/^$/d' >/run/table
+    while IFS='|' read -r id name kind command <&3; do
         wanted "$cases" "${id%% *}" || continue
         case "+$finished+" in *"+$type:${id%% *}+"*) continue ;; esac
         tell "begin $type:${id%% *}"
         # shellcheck disable=SC2086
-        run_case "$type" "$name" $vcpus $command
+        run_case "$type" "$name" $kind $command
     done 3</run/table
     destroy_guest
 done

@@ -1,7 +1,8 @@
 # domain.sh - guests: their types, creating and destroying them, what they leave behind.
 #
-# One guest at a time. $guest is its name (empty: none), $guest_kind its type and number of
-# vcpus. Each creation gets a new name, hence a console log of its own.
+# One guest at a time. $guest is its name (empty: none), $guest_kind its type and kind: a number
+# of vcpus, or "busy" for one that rewrites its memory all the time (guest/busy.c). Each creation
+# gets a new name, hence a console log of its own.
 # shellcheck shell=sh
 
 guest=''
@@ -26,19 +27,22 @@ type_pv() {
     echo 'type="pv"'
 }
 
-configuration() { # TYPE VCPUS
+configuration() { # TYPE KIND
+    vcpus=$2 memory=128 extra='console=hvc0 quiet tsc=unstable'
+    [ "$2" = busy ] && vcpus=1 memory=120 extra="$extra data_mib=4 busy_mib=16"
     echo "name=\"$guest\""
     echo 'kernel="/guest/vmlinuz"'
     echo 'ramdisk="/guest/initramfs"'
-    echo 'extra="console=hvc0 quiet tsc=unstable"'
-    echo 'memory=128'
-    echo "vcpus=$2"
+    echo "extra=\"$extra\""
+    echo "memory=$memory"
+    echo "vcpus=$vcpus"
     "type_$1"
 }
 
-create_once() { # TYPE VCPUS
+create_once() { # TYPE KIND
     guests_created=$((guests_created + 1))
     guest=$1-$guests_created
+    consoles=$(console_of "$guest")
     configuration "$1" "$2" >"$LOGS/$guest.cfg"
     create_start=$(now)
     tell creating
@@ -49,7 +53,7 @@ create_once() { # TYPE VCPUS
     return $created
 }
 
-# need_guest TYPE VCPUS: keeps the guest there is if it fits. Emulation makes a creation fail
+# need_guest TYPE KIND: keeps the guest there is if it fits. Emulation makes a creation fail
 # now and then, an HVM guest's with two vcpus more often; so that, and only that, is tried again,
 # and said.
 CREATIONS=3
@@ -59,7 +63,7 @@ need_guest() {
         destroy_guest
         if create_once "$1" "$2"; then
             guest_kind="$1 $2"
-            tell "note $version $1  guest $guest with $2 vcpu(s) up in $(seconds $(($(now) - create_start))) s"
+            tell "note $version $1  guest $guest ($(kind_in_words "$2")) up in $(seconds $(($(now) - create_start))) s"
             return
         fi
         tell "note $version $1  guest $guest did not start (try $creation of $CREATIONS)"
@@ -67,6 +71,8 @@ need_guest() {
     destroy_guest
     return 1
 }
+
+kind_in_words() { case $1 in busy) echo busy ;; *) echo "$1 vcpu(s)" ;; esac; }
 
 # destroy_guest: also the recovery after a failed case, so it clears away whatever is there.
 destroy_guest() {
@@ -82,10 +88,26 @@ domains() { xl list 2>/dev/null | awk 'NR > 1 && $2 != 0 { print $2 }'; }
 helpers() { pidof libxl-save-helper; }
 no_domains() { [ -z "$(domains)" ]; }
 no_helpers() { [ -z "$(helpers)" ]; }
-no_device_models() { [ -z "$(pidof xen-qemu-system-i386)" ]; }
-store_is_clean() { [ "$(xenstore-list /local/domain | tr '\n' ' ')" = "0 " ]; }
+only_guest() { [ "$(domains)" = "$(xl domid "$guest" 2>/dev/null)" ]; }
+device_models_are() { [ "$(pidof xen-qemu-system-i386 | wc -w)" = "$1" ]; }
+store_has_only() { [ "$(xenstore-list /local/domain | sort -n | tr '\n' ' ')" = "$1" ]; }
 free_memory() { xl info free_memory; }
 memory_is_back() { [ "$(free_memory)" -ge $(($1 - 2)) ]; } # MiB, with a little slack
+
+# only_guest_left FREE: the guest under its own name, no trace of another domain, and as much free
+# memory as there was before. For after a migration.
+only_guest_left() {
+    reason='a helper process is left'
+    within 10 no_helpers || return 1
+    reason="other domains than the guest are left, or it is not called $guest"
+    within 10 only_guest || return 1
+    reason='a device model is left, or the guest has none'
+    within 10 device_models_are "$(case $guest in hvm*) echo 1 ;; *) echo 0 ;; esac)" || return 1
+    reason='the xenstore holds remains of a domain'
+    within 10 store_has_only "0 $(domains) " || return 1
+    reason="free memory fell from $1 to $(free_memory) MiB"
+    within 10 memory_is_back "$1" || return 1
+}
 
 # nothing_left FREE: no trace of a domain, and as much free memory as there was before.
 nothing_left() {
@@ -94,9 +116,9 @@ nothing_left() {
     reason='a helper process is left'
     within 10 no_helpers || return 1
     reason='a device model is left'
-    within 10 no_device_models || return 1
+    within 10 device_models_are 0 || return 1
     reason='the xenstore holds remains of a domain'
-    within 10 store_is_clean || return 1
+    within 10 store_has_only '0 ' || return 1
     reason="free memory fell from $1 to $(free_memory) MiB"
     within 10 memory_is_back "$1" || return 1
 }

@@ -20,18 +20,20 @@ xl_with() {
     timeout -s KILL 120 xl -vvv "$@"
 }
 
-used() { # ENGINE: did it do the step of $log?
-    if grep -Eq '(^|: )xensr [0-9]+\.' "$log"; then used_engine=xensr; else used_engine=stock; fi
+used() { # ENGINE [LOG]: did it do the step of $log?
+    used_engine=stock
+    grep -Eq '(^|: )xensr [0-9]+\.' "${2:-$log}" && used_engine=xensr
     [ "$used_engine" = "$1" ] || {
         reason="done by the helper of $used_engine, not of $1"
         return 1
     }
 }
 
-# measured OPERATION ENGINE BYTES: a line for the table at the end, and for the result line.
+# measured OPERATION ENGINE NOTE: a line for the table at the end ("-": nothing to note), and for
+# the result line.
 measured() {
     step_time=$(($(now) - step_start))
-    [ "${guest_kind#* }" = 1 ] &&
+    [ "${guest_kind#* }" != 2 ] &&
         echo "${guest_kind% *} $1 $2 $step_time $3" >>/run/measurements
 }
 
@@ -44,19 +46,21 @@ save() { # ENGINE IMAGE: afterwards there is no guest running
         return 1
     }
     size=$(stat -c %s "$2")
-    measured save "$1" "$size"
+    measured save "$1" "$(mebibytes "$size") MiB"
     detail="${detail}save $(seconds "$step_time") s $(mebibytes "$size") MiB, "
     used "$1"
 }
 
 restore() { # ENGINE IMAGE
     new_step "restore-$1"
+    clear_console "$guest"
     step_start=$(now)
     xl_with "$1" restore "$2" >"$log" 2>&1 || {
         reason="restore by $1 failed with status $?"
         return 1
     }
-    measured restore "$1" "$(stat -c %s "$2")"
+    console_goes_on "$guest" 0
+    measured restore "$1" -
     detail="${detail}restore $(seconds "$step_time") s, "
     used "$1"
 }
