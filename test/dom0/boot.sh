@@ -101,7 +101,9 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 image=$("$RIG_DIR/build-image.sh" --path "$version")
-ln "$image/xen.elf" "$image/vmlinuz" "$run/"
+hypervisor=$image
+[[ ! ${RIG_SHADOW:-} ]] || hypervisor=$("$RIG_DIR/build-hypervisor.sh" --path "$version")
+ln "$hypervisor/xen.elf" "$image/vmlinuz" "$run/"
 "$RIG_DIR/overlay.sh" "$version" | cat "$image/base.cpio.gz" - >"$run/dom0.img"
 truncate -s 256M "$run/logs.img"
 
