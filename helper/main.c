@@ -42,15 +42,24 @@ static const char context[] = "xensr";
 
 /* Read by the signal handler, so they are globals. */
 static volatile sig_atomic_t cancelled;
-static int null_fd = -1; /* /dev/null, read-only */
+static int null_fd = -1; /* /dev/null: to be read by a save, to be written by a restore */
 static int stream_fd = -1;
-static int parent_fd = -1; /* the pipe on which libxl answers */
+static int back_channel_fd = -1; /* COLO's */
+static int parent_fd = -1;       /* the pipe on which libxl answers */
 
-/* The next or current write to the stream fails; the next read finds its end. */
+/*
+ * The next or current write of a save fails, and the next or current read of a restore: with EBADF,
+ * which is not taken for the other side's death. So does COLO's back channel, which goes the other
+ * way, at its end.
+ */
 static void stop_stream(void)
 {
-	if (null_fd >= 0 && stream_fd >= 0)
+	if (null_fd < 0)
+		return;
+	if (stream_fd >= 0)
 		dup2(null_fd, stream_fd);
+	if (back_channel_fd >= 0)
+		dup2(null_fd, back_channel_fd);
 }
 
 static void on_sigterm(int signum)
@@ -340,6 +349,65 @@ static int parse_restore(struct helper *helper, char **argv, struct xensr_restor
 	return 0;
 }
 
+/* ---- environment --------------------------------------------------------------------------- */
+
+/*
+ * What xl has no words for. A value that makes no sense is an error: who sets one relies on it.
+ * Returns 0 and leaves *value alone if the variable is not set.
+ */
+static int environment_number(const char *name, int64_t most, int64_t *value)
+{
+	const char *text = getenv(name);
+
+	if (!text || !*text)
+		return 0;
+	if (parse_number(text, 0, most, value) == 0)
+		return 0;
+	fprintf(stderr, "libxl-save-helper: %s=%s\n", name, text);
+	return -1;
+}
+
+/* One of two words; the first is the default. */
+static int environment_choice(const char *name, const char *usual, const char *other, bool *chosen)
+{
+	const char *text = getenv(name);
+
+	*chosen = text && strcmp(text, other) == 0;
+	if (!text || !*text || *chosen || strcmp(text, usual) == 0)
+		return 0;
+	fprintf(stderr, "libxl-save-helper: %s=%s, which is neither %s nor %s\n", name, text, usual,
+		other);
+	return -1;
+}
+
+static int environment_for_save(struct xensr_save_params *params)
+{
+	int64_t iterations = 0, target = 0, busy = 0;
+	bool stock;
+
+	if (environment_number("XENSR_MAX_ITERATIONS", INT32_MAX, &iterations) ||
+	    environment_number("XENSR_DOWNTIME_TARGET_MS", INT32_MAX, &target) ||
+	    environment_number("XENSR_ABORT_IF_BUSY", 1, &busy) ||
+	    environment_choice("XENSR_PRECOPY", "target", "stock", &stock))
+		return -1;
+	params->max_iterations = (unsigned)iterations;
+	params->downtime_target_ms = (unsigned)target;
+	params->abort_if_busy = busy;
+	params->precopy = stock ? XENSR_PRECOPY_STOCK : XENSR_PRECOPY_TARGET;
+	return 0;
+}
+
+static int environment_for_restore(struct xensr_restore_params *params)
+{
+	int64_t limit = 0;
+
+	if (environment_number("XENSR_CHECKPOINT_LIMIT_MIB", INT64_MAX >> 20, &limit) ||
+	    environment_choice("XENSR_VERIFY", "fail", "warn", &params->tolerate_differences))
+		return -1;
+	params->checkpoint_limit = (uint64_t)limit << 20;
+	return 0;
+}
+
 /* ---- the run ------------------------------------------------------------------------------- */
 
 /* Take the pipes to libxl away from fds 0 and 1, which any library may print to. */
@@ -347,7 +415,7 @@ static int take_pipes(struct helper *helper)
 {
 	helper->messages.in_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	helper->messages.out_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	null_fd = open("/dev/null", (helper->saving ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
 	if (helper->messages.in_fd < 0 || helper->messages.out_fd < 0 || null_fd < 0 ||
 	    dup2(null_fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
 		perror("libxl-save-helper");
@@ -394,7 +462,7 @@ static int run_save(struct helper *helper, xc_interface *xch, struct xensr_save_
 	params->xch = xch;
 	params->reports = (struct xensr_reports){
 		.log = report_log, .progress = report_progress, .data = helper};
-	return xensr_save(params, NULL);
+	return xensr_save(params, NULL, NULL);
 }
 
 static int run_restore(struct helper *helper, xc_interface *xch,
@@ -449,9 +517,10 @@ int main(int argc, char **argv)
 
 	if (argc == 2 + SAVE_ARGS && strcmp(argv[1], "--save-domain") == 0) {
 		helper.saving = true;
-		rc = parse_save(&helper, argv + 2, &save);
+		rc = parse_save(&helper, argv + 2, &save) || environment_for_save(&save);
 	} else if (argc == 2 + RESTORE_ARGS && strcmp(argv[1], "--restore-domain") == 0) {
-		rc = parse_restore(&helper, argv + 2, &restore);
+		rc = parse_restore(&helper, argv + 2, &restore) ||
+		     environment_for_restore(&restore);
 	} else {
 		usage("wrong arguments");
 		return 2;
@@ -460,6 +529,7 @@ int main(int argc, char **argv)
 		return 2;
 	helper.domid = helper.saving ? save.domid : restore.domid;
 	stream_fd = helper.saving ? save.io_fd : restore.io_fd;
+	back_channel_fd = helper.saving ? save.recv_fd : restore.send_back_fd;
 	if (take_pipes(&helper) || catch_signals(&helper, helper.saving))
 		return EXIT_FAILURE;
 

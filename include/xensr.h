@@ -95,12 +95,26 @@ enum xensr_stream_type {
  */
 struct xensr_save_callbacks {
 	int (*suspend)(void *data); /* mandatory; 0 = FAILED, else the domain is suspended */
+	/* Asked before each round of a live save with the pages it will send as dirty_count,
+	   and after each with -1. NULL: see enum xensr_precopy. */
 	int (*precopy_policy)(struct precopy_stats stats, void *data);
 	int (*postcopy)(void *data);
 	int (*checkpoint)(void *data);
 	int (*wait_checkpoint)(void *data);
+	/* Mandatory for live and checkpointed saves of HVM domains. 0 = done. */
 	int (*switch_qemu_logdirty)(uint32_t domid, unsigned enable, void *data);
 	void *data;
+};
+
+/* Who decides when a live save pauses the guest, if there is no precopy_policy callback. */
+enum xensr_precopy {
+	/*
+	 * When the pause, estimated from what is dirty and how fast it was sent, meets
+	 * downtime_target_ms and another round would not halve it; or when further rounds no longer help, or max_iterations are done.
+	 */
+	XENSR_PRECOPY_TARGET = 0,
+	/* As stock: when fewer than 50 pages are dirty, or five rounds are done. */
+	XENSR_PRECOPY_STOCK = 1,
 };
 
 struct xensr_save_params {
@@ -112,6 +126,10 @@ struct xensr_save_params {
 	bool live;   /* let the guest run while its memory is sent */
 	bool verify; /* send all memory once more to be compared */
 	int recv_fd; /* COLO's back channel, else -1 */
+	enum xensr_precopy precopy;
+	unsigned max_iterations;     /* of a live save; 0: 30 */
+	unsigned downtime_target_ms; /* 0: 300 */
+	bool abort_if_busy;          /* fail (EBUSY) rather than pause for longer than the target */
 	struct xensr_reports reports;
 	struct xensr_save_callbacks callbacks;
 };
@@ -120,17 +138,30 @@ struct xensr_save_params {
 		.size = sizeof(struct xensr_save_params), .io_fd = -1, .recv_fd = -1 \
 	}
 
+struct xensr_save_results {
+	uint64_t pages;         /* sent, repeats counted */
+	uint64_t octets;        /* of the stream */
+	uint32_t rounds;        /* sent while the guest ran */
+	uint32_t checkpoints;   /* complete ones */
+	uint64_t suspend_usecs; /* that the suspend callback took */
+	uint64_t pause_usecs;   /* from there to the end of END, or of the last CHECKPOINT */
+	uint64_t reserved[4];
+};
+
 /*
- * Save domain `domid` to `io_fd`, domain stream version 3. On success the domain is suspended
- * (the toolstack destroys or resumes it). On failure it can be resumed: log-dirty is off, no
- * mapping of it is left, nothing of it was modified.
+ * Save domain `domid` to `io_fd`, domain stream version 3: an x86 PV, HVM or PVH domain. On success
+ * the domain is suspended (the toolstack destroys or resumes it). On failure it can be resumed:
+ * log-dirty is off, no mapping of it is left, nothing of it was modified.
  *
- * This version saves x86 PV, HVM and PVH domains, plain and non-live; anything else fails with
- * ENOTSUP before the domain is touched.
+ * A checkpointed stream (Remus; COLO for HVM) has no end of its own: callbacks.postcopy,
+ * checkpoint and for COLO wait_checkpoint are called after each checkpoint as xenguest.h says, and
+ * the call returns -1 when one of them ends it (ECANCELED) or something fails.
  *
- * err may be NULL. Returns 0, or -1 with errno.
+ * results and err may be NULL; results are valid as far as the save came. Returns 0, or -1 with
+ * errno (EBUSY: abort_if_busy; ECANCELED: at the toolstack's word).
  */
-int xensr_save(const struct xensr_save_params *params, struct xensr_error *err);
+int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,
+	       struct xensr_error *err);
 
 /* ---- restore --------------------------------------------------------------------------- */
 
@@ -159,6 +190,11 @@ struct xensr_restore_params {
 	uint32_t store_domid, console_domid;   /* backends */
 	uint32_t store_evtchn, console_evtchn; /* the guest's ends */
 	int send_back_fd;                      /* COLO's back channel, else -1 */
+	/* Verify data that differs is a warning, not an error. */
+	bool tolerate_differences;
+	/* Octets that one checkpoint may take up in our memory; 0: what the domain may have,
+	   and 64 MiB. */
+	uint64_t checkpoint_limit;
 	struct xensr_reports reports;
 	struct xensr_restore_callbacks callbacks;
 };
@@ -170,6 +206,9 @@ struct xensr_restore_params {
 struct xensr_restore_results {
 	uint64_t store_gfn;   /* a PV guest's MFN; 0 if the stream named none */
 	uint64_t console_gfn; /* likewise */
+	uint64_t checkpoints; /* complete ones that came */
+	uint64_t differences; /* pages that verify data found different */
+	bool failed_over; /* a checkpointed stream broke off; the domain is its last checkpoint */
 	uint64_t reserved[4];
 };
 
@@ -177,6 +216,14 @@ struct xensr_restore_results {
  * Rebuild domain `domid` from the domain stream on `io_fd`. Reads exactly up to the end of the
  * END record. On success the domain is complete and still paused. On failure it is half built
  * and for the toolstack to destroy.
+ *
+ * A checkpointed stream (Remus; COLO for HVM): callbacks.checkpoint is mandatory, for COLO also
+ * suspend, postcopy, wait_checkpoint and send_back_fd. At each CHECKPOINT the descriptor stands
+ * right behind that record, for the toolstack to read its own; what follows waits in memory until
+ * the next checkpoint is complete, CHECKPOINT and callback. When the stream breaks off (its end, a
+ * reset or timed-out connection) or the callback says so, the domain is left as the last complete
+ * checkpoint has it, which is success; before the first one, and for any other trouble, it is
+ * failure. With COLO the domain then goes on as it is.
  *
  * results and err may be NULL. Returns 0, or -1 with errno.
  */

@@ -16,6 +16,7 @@ struct xensr_ctx {
 	struct xensr_reports reports;
 
 	int io_fd;
+	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
 	uint64_t offset; /* octets read or written so far, from the image header on */
 
 	/* The record (or header) at work, for error texts. */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Linux moves at most IOV_MAX vectors a call; POSIX only promises 16. */
@@ -50,6 +51,26 @@ static int retry_after(struct xensr_ctx *ctx, int errnum, short events)
 	return poll(&pfd, 1, -1) < 0 && errno != EINTR ? -1 : 0;
 }
 
+/* Does this errno mean that the other end is gone, rather than that something is wrong here? */
+static bool means_gone(int errnum)
+{
+	switch (errnum) {
+	case EPIPE:
+	case ECONNRESET:
+	case ECONNABORTED:
+	case ENOTCONN:
+	case ETIMEDOUT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ENETRESET:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
 void io_widen_pipe(const struct xensr_ctx *ctx)
 {
 	int room = fcntl(ctx->io_fd, F_GETPIPE_SZ);
@@ -67,6 +88,41 @@ int io_check_writable(struct xensr_ctx *ctx)
 	return 0;
 }
 
+static int fail_read(struct xensr_ctx *ctx, int errnum)
+{
+	ctx->peer_gone = means_gone(errnum);
+	return ctx_fail_errno(ctx, errnum, "cannot read the stream at offset %" PRIu64,
+			      ctx->offset);
+}
+
+static int fail_end(struct xensr_ctx *ctx, uint64_t missing)
+{
+	ctx->peer_gone = true;
+	return ctx_fail(ctx, ENODATA,
+			"the stream ends early, at offset %" PRIu64 ": %" PRIu64
+			" more octets expected",
+			ctx->offset, missing);
+}
+
+int io_await(struct xensr_ctx *ctx)
+{
+	struct pollfd pfd = {.fd = ctx->io_fd, .events = POLLIN};
+	uint8_t octet;
+	ssize_t got;
+
+	while (poll(&pfd, 1, -1) < 0) {
+		if (errno != EINTR)
+			return fail_read(ctx, errno);
+	}
+	if (!(pfd.revents & POLLIN))
+		return fail_end(ctx, sizeof(octet));
+	/* A socket's end, and what broke it, are readable too. */
+	got = recv(ctx->io_fd, &octet, sizeof(octet), MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return means_gone(errno) && errno != ENOTCONN ? fail_read(ctx, errno) : 0;
+	return got ? 0 : fail_end(ctx, sizeof(octet));
+}
+
 int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 {
 	vectors_advance(&iov, &n, 0);
@@ -75,18 +131,13 @@ int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 		ssize_t got = readv(ctx->io_fd, iov, batch);
 
 		if (got == 0)
-			return ctx_fail(ctx, ENODATA,
-					"the stream ends early, at offset %" PRIu64 ": %" PRIu64
-					" more octets expected",
-					ctx->offset, vectors_left(iov, n));
+			return fail_end(ctx, vectors_left(iov, n));
 		if (got < 0) {
 			int errnum = errno;
 
-			if (retry_after(ctx, errnum, POLLIN))
-				return ctx_fail_errno(ctx, errnum,
-						      "cannot read the stream at offset %" PRIu64,
-						      ctx->offset);
-			continue;
+			if (retry_after(ctx, errnum, POLLIN) == 0)
+				continue;
+			return fail_read(ctx, errnum);
 		}
 		ctx->offset += (uint64_t)got;
 		vectors_advance(&iov, &n, (size_t)got);
@@ -125,11 +176,12 @@ int io_writev(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 		if (put < 0) {
 			int errnum = errno;
 
-			if (retry_after(ctx, errnum, POLLOUT))
-				return ctx_fail_errno(ctx, errnum,
-						      "cannot write the stream at offset %" PRIu64,
-						      ctx->offset);
-			continue;
+			if (retry_after(ctx, errnum, POLLOUT) == 0)
+				continue;
+			ctx->peer_gone = means_gone(errnum);
+			return ctx_fail_errno(ctx, errnum,
+					      "cannot write the stream at offset %" PRIu64,
+					      ctx->offset);
 		}
 		if (put == 0)
 			return ctx_fail(ctx, EIO,

@@ -27,6 +27,12 @@ void io_widen_pipe(const struct xensr_ctx *ctx);
  */
 int io_check_writable(struct xensr_ctx *ctx) MUST_CHECK;
 
+/*
+ * Wait until there is something to read, and read nothing. Returns 0, or -1 with the error set if
+ * there is only the end, or a connection that broke. Of a file it cannot tell: 0.
+ */
+int io_await(struct xensr_ctx *ctx) MUST_CHECK;
+
 /* Read exactly len octets. Returns 0, or -1 with the error set. */
 int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pfn_set.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format.h"
 
-#define LEAF_SHIFT      15 /* pfns in a leaf, log 2 */
+#define LEAF_SHIFT 15 /* pfns in a leaf, log 2 */
+static_assert(PFN_SET_LEAF == 1u << LEAF_SHIFT, "said in the header");
 #define LEAF_WORDS      ((1u << LEAF_SHIFT) / 64)
 #define DIRECTORY_SHIFT 9 /* leaves in a directory, log 2 */
 #define DIRECTORY_SIZE  (1u << DIRECTORY_SHIFT)
@@ -91,6 +93,35 @@ int pfn_set_add(struct pfn_set *set, uint64_t pfn)
 		return -1;
 	leaf[word_of(pfn)] |= bit;
 	return 0;
+}
+
+int pfn_set_add_word(struct pfn_set *set, uint64_t first, uint64_t bits)
+{
+	uint64_t *leaf = bits ? leaf_make(set, first) : NULL;
+
+	if (bits && !leaf)
+		return -1;
+	if (bits)
+		leaf[word_of(first)] |= bits;
+	return 0;
+}
+
+void pfn_set_remove(struct pfn_set *set, uint64_t pfn)
+{
+	uint64_t *leaf = leaf_of(set, pfn);
+
+	if (leaf)
+		leaf[word_of(pfn)] &= ~(1ull << (pfn % 64));
+}
+
+const uint64_t *pfn_set_leaf(const struct pfn_set *set, uint64_t first)
+{
+	return leaf_of(set, first);
+}
+
+uint64_t pfn_set_end(const struct pfn_set *set)
+{
+	return (uint64_t)set->nr_directories << TOP_SHIFT;
 }
 
 int pfn_set_add_run(struct pfn_set *set, uint64_t first, uint64_t n)

@@ -30,6 +30,22 @@ int pfn_set_add(struct pfn_set *set, uint64_t pfn) MUST_CHECK;
 /* Add first … first + n - 1, where 64 divides both. Same answers; on failure some are in. */
 int pfn_set_add_run(struct pfn_set *set, uint64_t first, uint64_t n) MUST_CHECK;
 
+/* Remove a pfn; one that is no member is left alone. */
+void pfn_set_remove(struct pfn_set *set, uint64_t pfn);
+
+/* Add those of first … first + 63 whose bit is set, where 64 divides first. As pfn_set_add. */
+int pfn_set_add_word(struct pfn_set *set, uint64_t first, uint64_t bits) MUST_CHECK;
+
+/*
+ * The members among the PFN_SET_LEAF pfns from first on, which PFN_SET_LEAF divides: a word for 64
+ * pfns, valid until one is added or the set released. NULL: none was ever added there.
+ */
+#define PFN_SET_LEAF 32768u
+const uint64_t *pfn_set_leaf(const struct pfn_set *set, uint64_t first);
+
+/* The first pfn past all leaves there are. */
+uint64_t pfn_set_end(const struct pfn_set *set);
+
 /* Is any of first … first + n - 1 a member, where 64 divides both? */
 bool pfn_set_has_any(const struct pfn_set *set, uint64_t first, uint64_t n);
 

@@ -58,6 +58,18 @@ static int check_complete(struct xensr_ctx *ctx, const struct phase *phase)
 	return 0;
 }
 
+/*
+ * Only a CHECKPOINT completes a checkpoint, because the toolstack has its part of it; after one,
+ * END closes the stream and no image.
+ */
+static int check_end_of_checkpoints(struct xensr_ctx *ctx, struct phase *phase)
+{
+	if (phase->seen_since)
+		return ctx_fail(ctx, EBADMSG, "comes within a checkpoint");
+	phase->id = PHASE_ENDED;
+	return 0;
+}
+
 /* Does this record end the static data of a stream that cannot say so? */
 static bool ends_static_data(const struct phase *phase, uint32_t type)
 {
@@ -115,10 +127,10 @@ int phase_accept(struct xensr_ctx *ctx, struct phase *phase, uint32_t type, uint
 	if (check_order(ctx, phase, type, has_content))
 		return -1;
 
-	if (type == REC_END || type == REC_CHECKPOINT) {
-		if (check_complete(ctx, phase))
-			return -1;
-	}
+	if (type == REC_END && (phase->seen & BIT(REC_CHECKPOINT)))
+		return check_end_of_checkpoints(ctx, phase);
+	if ((type == REC_END || type == REC_CHECKPOINT) && check_complete(ctx, phase))
+		return -1;
 
 	if (has_content) {
 		phase->seen |= BIT(type);

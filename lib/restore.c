@@ -7,6 +7,16 @@
  *
  * A record is checked completely before it is acted on. The pages of PAGE_DATA are read from
  * the stream straight into the guest's mapping: no copy is made here.
+ *
+ * A checkpointed stream (Remus, COLO) has CHECKPOINTs instead of an END. What comes after one waits
+ * in memory until the next:
+ *
+ *   read_record() -> keep_record() -> … -> CHECKPOINT -> callback -> commit -> read_record() -> …
+ *         |                                                  |
+ *         +--- the other end is gone ---> fail_over <--------+ or so the toolstack says
+ *
+ * Invariant: once there was a CHECKPOINT, the domain's memory and what is kept for stream_complete
+ * are those of the last one that was committed, but for the time in commit_checkpoint().
  */
 #include "restore.h"
 
@@ -14,98 +24,22 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include <xenguest.h>
+
+#include "dirty_list.h"
 #include "io.h"
 #include "params.h"
 #include "xen_compat.h"
 
-static const char progress_text[] = "Restoring memory (pages)";
+/* What a checkpoint may take up beside each page the domain may have. */
+#define CHECKPOINT_EXTRA (64ull << 20)
 
-/* The stream does not say how many pages it holds; the domain's limit is the best guess. */
-static uint64_t pages_total(const struct restore_ctx *restore)
-{
-	return restore->info.max_pages > restore->pages_received ? restore->info.max_pages
-								 : restore->pages_received;
-}
+/* A page, its entry in the record and the record's share. */
+#define CHECKPOINT_PER_PAGE (PAGE_OCTETS + 16ull)
 
-/* ---- PAGE_DATA ------------------------------------------------------------------------- */
-
-/* Read the pages of the n gfns and types gathered in the batch into the guest. */
-static int receive_batch(struct restore_ctx *restore, uint32_t n)
-{
-	struct xensr_ctx *ctx = &restore->ctx;
-	struct iovec iov[2]; /* one more for the next record's header */
-	uint8_t *mapping;
-	int rc = -1;
-
-	mapping = xenforeignmemory_map(restore->fmem, restore->domid, PROT_READ | PROT_WRITE, n,
-				       restore->gfns, restore->errors);
-	if (!mapping)
-		return ctx_fail_errno(ctx, errno, "cannot map %u pages from gfn %#" PRIx64, n,
-				      (uint64_t)restore->gfns[0]);
-	for (uint32_t i = 0; i < n; i++) {
-		if (!restore->errors[i])
-			continue;
-		ctx_fail_errno(ctx, abs(restore->errors[i]), "cannot map gfn %#" PRIx64,
-			       (uint64_t)restore->gfns[i]);
-		goto out;
-	}
-
-	iov[0].iov_base = mapping;
-	iov[0].iov_len = (size_t)n * PAGE_OCTETS;
-	if (read_pages(&restore->reader, iov, 1, n))
-		goto out;
-	for (uint32_t i = 0; i < n; i++) {
-		if (restore->ops->localise_page(restore, restore->pfns[i], restore->types[i],
-						mapping + (size_t)i * PAGE_OCTETS))
-			goto out;
-	}
-	restore->pages_received += n;
-	ctx_progress(ctx, progress_text, restore->pages_received, pages_total(restore));
-	rc = 0;
-out:
-	if (xenforeignmemory_unmap(restore->fmem, mapping, n))
-		ctx_log(ctx, XENSR_LOG_WARN, "cannot unmap %u pages: %s", n, strerror(errno));
-	return rc;
-}
-
-static int process_page_data(struct restore_ctx *restore, const struct record *rec)
-{
-	const struct restore_ops *ops = restore->ops;
-	uint32_t n = 0;
-
-	/* Holes, as stock sends them by the million, name no memory. */
-	for (uint32_t i = 0; rec->populated && i < rec->count; i++) {
-		uint64_t pfn = page_entry_pfn(rec->entries[i]);
-
-		if (!ops->pfn_is_valid(restore, pfn))
-			return ctx_fail(&restore->ctx, EBADMSG,
-					"pfn %#" PRIx64 " is beyond what domain %u can have", pfn,
-					restore->domid);
-	}
-	if (ops->populate(restore, rec->entries, rec->count, rec->populated))
-		return -1;
-
-	for (uint32_t i = 0; rec->data_pages && i < rec->count; i++) {
-		enum page_type type = page_entry_type(rec->entries[i]);
-		uint64_t pfn = page_entry_pfn(rec->entries[i]);
-
-		if (!page_type_has_data(type))
-			continue;
-		/* A pfn twice in a batch would be read twice, then localised twice. Savers go
-		   upwards, where that cannot be. */
-		if (n == PAGES_BATCH || (n && pfn <= restore->pfns[n - 1])) {
-			if (receive_batch(restore, n))
-				return -1;
-			n = 0;
-		}
-		restore->pfns[n] = pfn;
-		restore->gfns[n] = ops->pfn_to_gfn(restore, pfn);
-		restore->types[n++] = type;
-	}
-	return n ? receive_batch(restore, n) : 0;
-}
+/* What callbacks answer when the other side is to be taken for dead (COLO). */
+#define FAIL_OVER 2
 
 /* ---- the loop -------------------------------------------------------------------------- */
 
@@ -131,7 +65,8 @@ static int finish_static_data(struct restore_ctx *restore)
 	return 0;
 }
 
-static int process_record(struct restore_ctx *restore, const struct record *rec)
+static int process_record(struct restore_ctx *restore, const struct record *rec,
+			  const uint8_t *pages)
 {
 	int rc;
 
@@ -139,14 +74,12 @@ static int process_record(struct restore_ctx *restore, const struct record *rec)
 		return -1;
 
 	switch (rec->type) {
-	case REC_END:
-		return 0;
 	case REC_STATIC_DATA_END:
 		return finish_static_data(restore);
 	case REC_PAGE_DATA:
-		return process_page_data(restore, rec);
+		return restore_pages(restore, rec, pages);
 	case REC_VERIFY:
-		return ctx_fail(&restore->ctx, ENOTSUP, "verify data is not supported yet");
+		return restore_verify_start(restore);
 	default:
 		if (rec->length == 0) /* tolerated and ignored, see struct record_rule */
 			return 0;
@@ -157,18 +90,231 @@ static int process_record(struct restore_ctx *restore, const struct record *rec)
 	}
 }
 
-static int restore_run(struct restore_ctx *restore)
+/* Everything of an image is in the guest: give it its state. */
+static int complete_image(struct restore_ctx *restore)
+{
+	ctx_leave(&restore->ctx);
+	return restore_verify_finish(restore) || restore_pages_end(restore) ||
+			       restore->ops->stream_complete(restore)
+		       ? -1
+		       : 0;
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------- */
+
+/* The other end is gone, or the toolstack says so: go on from the last complete checkpoint. */
+static int fail_over(struct restore_ctx *restore, const char *why)
+{
+	if (restore->results.checkpoints == 0)
+		return ctx_fail(&restore->ctx, ENODATA,
+				"there is no complete checkpoint to go on from: %s", why);
+	ctx_log(&restore->ctx, XENSR_LOG_NOTICE, "failing over to %s %" PRIu64 ": %s",
+		restore->ran_on ? "the guest as it runs since checkpoint" : "checkpoint",
+		restore->results.checkpoints, why);
+	restore->results.failed_over = true;
+	return restore->ran_on ? 0 : complete_image(restore);
+}
+
+static int keep_record(struct restore_ctx *restore, const struct record *rec)
+{
+	if (rec->type == REC_PAGE_DATA)
+		return restore_pages_keep(restore, rec);
+	if (rec->length == 0) /* tolerated and ignored, see struct record_rule */
+		return 0;
+	if (restore->ops->check_record(restore, rec))
+		return -1;
+	return checkpoint_buffer_add(&restore->ctx, &restore->buffer, rec, NULL);
+}
+
+/*
+ * Memory for all that is new comes first: to have none is the one thing left that may well go
+ * wrong, and up to there the guest's pages are those of the last checkpoint.
+ */
+static int commit_checkpoint(struct restore_ctx *restore)
+{
+	struct checkpoint_buffer *buffer = &restore->buffer;
+
+	for (size_t i = 0; i < buffer->nr_records; i++) {
+		const struct kept_record *kept = &buffer->records[i];
+
+		if (kept->rec.type == REC_PAGE_DATA && restore_pages_populate(restore, &kept->rec))
+			return -1;
+	}
+	if (restore->ops->image_starts(restore))
+		return -1;
+	for (size_t i = 0; i < buffer->nr_records; i++) {
+		const struct kept_record *kept = &buffer->records[i];
+
+		ctx_enter(&restore->ctx, record_title(kept->rec.type), kept->rec.type,
+			  kept->offset);
+		if (process_record(restore, &kept->rec, kept->pages))
+			return -1;
+	}
+	checkpoint_buffer_empty(buffer);
+	return 0;
+}
+
+/* Answers of the callbacks between two checkpoints (xenguest.h). Returns 0, FAIL_OVER or -1. */
+static int ask(struct restore_ctx *restore, int (*callback)(void *data), const char *name)
+{
+	int answer = callback(restore->params.callbacks.data);
+
+	if (answer == XGR_CHECKPOINT_SUCCESS)
+		return 0;
+	if (answer == XGR_CHECKPOINT_FAILOVER)
+		return FAIL_OVER;
+	return ctx_fail(&restore->ctx, ECANCELED,
+			"the toolstack ended the replication after checkpoint %" PRIu64
+			" (%s answered %d)",
+			restore->results.checkpoints, name, answer);
+}
+
+/* COLO: tell the primary what the guest has written here since the last checkpoint. */
+static int send_dirty(struct restore_ctx *restore)
+{
+	xen_pfn_t size;
+	uint64_t dirty;
+
+	if (xc_domain_nr_gpfns(restore->xch, restore->domid, &size) < 0)
+		return ctx_fail_errno(&restore->ctx, errno,
+				      "cannot get the highest pfn of domain %u", restore->domid);
+	if (size > PFN_LIMIT_X86)
+		return ctx_fail(&restore->ctx, E2BIG,
+				"domain %u has pfn %#" PRIx64 ", beyond what x86 can address",
+				restore->domid, (uint64_t)size - 1);
+	if (log_dirty_reserve(&restore->ctx, restore->xch, &restore->dirty, size) ||
+	    log_dirty_clean(&restore->ctx, restore->xch, restore->domid, &restore->dirty, true,
+			    &dirty))
+		return -1;
+	return dirty_list_send(&restore->ctx, restore->params.send_back_fd, &restore->dirty, dirty);
+}
+
+/* COLO: the guest runs here too, until the primary wants another checkpoint. */
+static int run_secondary(struct restore_ctx *restore)
+{
+	const struct xensr_restore_callbacks *cb = &restore->params.callbacks;
+	int rc;
+
+	if (complete_image(restore))
+		return -1;
+	restore->ran_on = true;
+	if (cb->restore_results)
+		cb->restore_results(restore->results.store_gfn, restore->results.console_gfn,
+				    cb->data);
+	rc = ask(restore, cb->postcopy, "postcopy");
+	if (rc == 0)
+		rc = ask(restore, cb->wait_checkpoint, "wait_checkpoint");
+	if (rc == 0)
+		rc = ask(restore, cb->suspend, "suspend");
+	return rc ? rc : send_dirty(restore);
+}
+
+/*
+ * Has the toolstack its part of the checkpoint too? When the primary dies just before it, stock
+ * libxl takes the end of the stream for records and never answers, so the end is looked for here.
+ * Returns 0, FAIL_OVER or -1.
+ */
+static int ask_for_checkpoint(struct restore_ctx *restore)
+{
+	if (restore->params.stream_type == XENSR_STREAM_REMUS && io_await(&restore->ctx))
+		return -1;
+	return ask(restore, restore->params.callbacks.checkpoint, "checkpoint");
+}
+
+/* CHECKPOINT has come. Returns 0, FAIL_OVER or -1. */
+static int process_checkpoint(struct restore_ctx *restore)
+{
+	int rc = ask_for_checkpoint(restore);
+
+	if (rc)
+		return rc;
+	if (restore->buffering && commit_checkpoint(restore))
+		return -1;
+	ctx_leave(&restore->ctx);
+	restore->buffering = true;
+	restore->results.checkpoints++;
+	ctx_log(&restore->ctx, XENSR_LOG_DETAIL, "checkpoint %" PRIu64 " is complete",
+		restore->results.checkpoints);
+	return restore->params.stream_type == XENSR_STREAM_COLO ? run_secondary(restore) : 0;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
+/* Returns 0, FAIL_OVER or -1. *last: it was END. */
+static int receive_record(struct restore_ctx *restore, bool *last)
 {
 	struct record rec;
 
+	*last = false;
+	if (read_record(&restore->reader, &rec))
+		return -1;
+	switch (rec.type) {
+	case REC_END:
+		*last = true;
+		return 0;
+	case REC_CHECKPOINT:
+		return process_checkpoint(restore);
+	default:
+		return restore->buffering ? keep_record(restore, &rec)
+					  : process_record(restore, &rec, NULL);
+	}
+}
+
+/* The channel broke: that is a reason to go on alone, and no error any more. */
+static int lose_primary(struct restore_ctx *restore)
+{
+	struct xensr_error reason = restore->ctx.err;
+
+	error_init(&restore->ctx.err);
+	return fail_over(restore, reason.text);
+}
+
+static int restore_run(struct restore_ctx *restore)
+{
+	bool last;
+	int rc;
+
 	do {
-		if (read_record(&restore->reader, &rec) || process_record(restore, &rec))
-			return -1;
-	} while (rec.type != REC_END);
-	ctx_leave(&restore->ctx);
-	ctx_progress(&restore->ctx, progress_text, restore->pages_received,
-		     restore->pages_received);
-	return restore->ops->stream_complete(restore);
+		rc = receive_record(restore, &last);
+	} while (rc == 0 && !last);
+
+	if (rc == FAIL_OVER)
+		return fail_over(restore, "at the toolstack's word");
+	if (rc && restore->ctx.peer_gone && restore->results.checkpoints)
+		return lose_primary(restore);
+	if (rc)
+		return -1;
+	return restore->ran_on ? 0 : complete_image(restore);
+}
+
+/* What cannot work is refused before the domain is looked at. */
+static int check_params(struct restore_ctx *restore)
+{
+	const struct xensr_restore_params *params = &restore->params;
+	const struct xensr_restore_callbacks *cb = &params->callbacks;
+	bool colo = params->stream_type == XENSR_STREAM_COLO;
+
+	if (params->stream_type < XENSR_STREAM_PLAIN || params->stream_type > XENSR_STREAM_COLO)
+		return ctx_fail(&restore->ctx, EINVAL, "stream type %d is unknown",
+				(int)params->stream_type);
+	if (params->stream_type == XENSR_STREAM_PLAIN)
+		return 0;
+	if (!cb->checkpoint || (colo && (!cb->suspend || !cb->postcopy || !cb->wait_checkpoint)))
+		return ctx_fail(
+			&restore->ctx, EINVAL,
+			"a checkpointed stream needs the callback checkpoint and, for COLO, "
+			"suspend, postcopy and wait_checkpoint");
+	if (colo && params->send_back_fd < 0)
+		return ctx_fail(&restore->ctx, EINVAL, "COLO needs a back channel");
+	return 0;
+}
+
+/* A checkpoint can hold each page once. */
+static uint64_t checkpoint_limit_of(uint64_t max_pages)
+{
+	if (max_pages > PFN_LIMIT_X86)
+		max_pages = PFN_LIMIT_X86;
+	return max_pages * CHECKPOINT_PER_PAGE + CHECKPOINT_EXTRA;
 }
 
 static int restore_start(struct restore_ctx *restore)
@@ -180,15 +326,20 @@ static int restore_start(struct restore_ctx *restore)
 	if (!restore->xch)
 		return ctx_fail(ctx, EINVAL, "there is no hypervisor handle");
 	restore->fmem = xc_interface_fmem_handle(restore->xch);
-	if (restore->params.stream_type != XENSR_STREAM_PLAIN)
-		return ctx_fail(ctx, ENOTSUP,
-				"checkpointed streams (Remus, COLO) are not supported yet");
+	if (check_params(restore))
+		return -1;
 	if (xen_domain_info(restore->xch, restore->domid, &restore->info))
 		return ctx_fail_errno(ctx, errno, "no information about domain %u", restore->domid);
+	hvm = restore->info.flags & XEN_DOMINF_hvm_guest;
+	if (!hvm && restore->params.stream_type == XENSR_STREAM_COLO)
+		return ctx_fail(ctx, ENOTSUP, "COLO needs an HVM guest, domain %u is PV",
+				restore->domid);
+	restore->buffer.limit = restore->params.checkpoint_limit;
+	if (restore->buffer.limit == 0)
+		restore->buffer.limit = checkpoint_limit_of(restore->info.max_pages);
 	if (read_headers(&restore->reader))
 		return -1;
 
-	hvm = restore->info.flags & XEN_DOMINF_hvm_guest;
 	if (hvm != (headers->guest_type == GUEST_X86_HVM))
 		return ctx_fail(ctx, EINVAL,
 				"the stream holds an x86 %s guest, domain %u is x86 %s",
@@ -199,7 +350,7 @@ static int restore_start(struct restore_ctx *restore)
 	if (restore->ops->setup(restore))
 		return -1;
 	io_widen_pipe(ctx);
-	ctx_progress(ctx, progress_text, 0, restore->info.max_pages);
+	restore_pages_begin(restore);
 	return 0;
 }
 
@@ -207,7 +358,12 @@ static void restore_release(struct restore_ctx *restore)
 {
 	if (restore->ops)
 		restore->ops->cleanup(restore);
+	log_dirty_release(&restore->ctx, restore->xch, restore->domid, &restore->dirty);
+	checkpoint_buffer_release(&restore->buffer);
 	pfn_set_release(&restore->populated);
+	pfn_set_release(&restore->revoked);
+	pfn_set_release(&restore->different);
+	free(restore->verify_pages);
 	reader_release(&restore->reader);
 }
 
@@ -231,7 +387,7 @@ int xensr_restore(const struct xensr_restore_params *params, struct xensr_restor
 	restore->params = copy;
 	restore->xch = copy.xch;
 	restore->domid = copy.domid;
-	reader_init(&restore->reader, &restore->ctx, false);
+	reader_init(&restore->reader, &restore->ctx, copy.stream_type != XENSR_STREAM_PLAIN);
 
 	if (restore_start(restore) || restore_run(restore))
 		goto out;

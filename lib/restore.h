@@ -10,7 +10,9 @@
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
 
+#include "checkpoint_buffer.h"
 #include "context.h"
+#include "log_dirty.h"
 #include "pages.h"
 #include "pfn_set.h"
 #include "record.h"
@@ -31,6 +33,7 @@ struct restore_ctx {
 
 	struct pfn_set populated; /* pfns that have memory by our doing */
 	uint64_t pages_populated; /* pages that Xen granted for them */
+	struct pfn_set revoked;   /* pfns with memory of which the stream said last: invalid */
 
 	/* One batch of pages on their way into the guest. */
 	uint64_t pfns[PAGES_BATCH];
@@ -39,6 +42,17 @@ struct restore_ctx {
 	int errors[PAGES_BATCH]; /* of the mapping, a page each */
 
 	uint64_t pages_received; /* with data */
+
+	/* After VERIFY: what comes is compared. */
+	bool verifying;
+	uint8_t *verify_pages; /* PAGES_BATCH */
+	struct pfn_set different;
+
+	/* After a CHECKPOINT: what comes waits for the next. */
+	bool buffering;
+	struct checkpoint_buffer buffer;
+	struct log_dirty dirty; /* COLO: the bitmap of what the guest wrote here */
+	bool ran_on;            /* COLO: the guest has run since its last image was complete */
 };
 
 /* process_record's answer for a record it leaves to the caller. */
@@ -68,6 +82,21 @@ struct restore_ops {
 	 */
 	int (*static_data_complete)(struct restore_ctx *restore, unsigned *missing);
 
+	/*
+	 * A record that will wait until its checkpoint is complete: refuse now what process_record
+	 * would refuse then. What was processed so far stays as it is.
+	 */
+	int (*check_record)(struct restore_ctx *restore, const struct record *rec);
+
+	/* The same for a page of it, of a type with data; pages of tables that came before it in
+	   the checkpoint are not known yet. */
+	int (*check_page)(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
+			  const void *page);
+
+	/* A complete checkpoint is about to be processed: it brings all state but memory and static
+	   data anew. */
+	int (*image_starts)(struct restore_ctx *restore);
+
 	/* May the domain have this pfn? Called before anything of its record is acted on. */
 	bool (*pfn_is_valid)(const struct restore_ctx *restore, uint64_t pfn);
 
@@ -79,22 +108,64 @@ struct restore_ops {
 	int (*populate)(struct restore_ctx *restore, const uint64_t *entries, uint32_t count,
 			uint32_t populated);
 
+	/* Has it memory by our doing? Any pfn. */
+	bool (*pfn_has_memory)(const struct restore_ctx *restore, uint64_t pfn);
+
+	/* Give the memory of n (at most PAGES_BATCH) pfns back to Xen, where that is safe; the
+	   guest was without it when it was saved. */
+	int (*release)(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n);
+
 	/* The gfn of a populated pfn. Cannot fail. */
 	xen_pfn_t (*pfn_to_gfn)(const struct restore_ctx *restore, uint64_t pfn);
 
-	/* Turn the 4096 octets of pfn, as they came, into what the guest needs. In place. */
+	/* Turn the 4096 octets of pfn, as they came, into what the guest needs. In place. While
+	   restore->verifying nothing of the guest may change by it. */
 	int (*localise_page)(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
 			     void *page);
 
+	/* Is this a page that stream_complete makes anew, whatever came for it? Called when
+	   everything has come. */
+	bool (*page_is_remade)(struct restore_ctx *restore, uint64_t pfn);
+
 	/*
 	 * Everything of one consistent image has come: check it, then give the domain its
-	 * state and fill restore->results.
+	 * state and fill restore->results. COLO: again after each checkpoint.
 	 */
 	int (*stream_complete)(struct restore_ctx *restore);
 
 	/* Always, also after setup failed half-way. Idempotent. */
 	void (*cleanup)(struct restore_ctx *restore);
 };
+
+/* ---- PAGE_DATA (restore_pages.c) ------------------------------------------------------- */
+
+/* Before the first record: progress begins. */
+void restore_pages_begin(struct restore_ctx *restore);
+
+/*
+ * Put the pages of a PAGE_DATA record into the guest, from the stream or, if `pages` is not NULL,
+ * from there; after VERIFY compare them. Returns 0, or -1 with the error set.
+ */
+int restore_pages(struct restore_ctx *restore, const struct record *rec,
+		  const uint8_t *pages) MUST_CHECK;
+
+/* Read and check all of a PAGE_DATA record and append it to restore->buffer. */
+int restore_pages_keep(struct restore_ctx *restore, const struct record *rec) MUST_CHECK;
+
+/* Memory for all pages of a record that was kept. */
+int restore_pages_populate(struct restore_ctx *restore, const struct record *rec) MUST_CHECK;
+
+/* All has come: progress ends, and what the stream revoked goes back to Xen. */
+int restore_pages_end(struct restore_ctx *restore) MUST_CHECK;
+
+/* VERIFY has come. */
+int restore_verify_start(struct restore_ctx *restore) MUST_CHECK;
+
+/*
+ * Everything has come: say what differed. Returns 0, or -1 with the error set if something did
+ * and that is not tolerated.
+ */
+int restore_verify_finish(struct restore_ctx *restore) MUST_CHECK;
 
 extern const struct restore_ops restore_ops_x86_hvm; /* arch/x86/hvm_restore.c */
 extern const struct restore_ops restore_ops_x86_pv;  /* arch/x86/pv_restore.c */

@@ -2,19 +2,22 @@
 /*
  * Saving a domain. Knows the stream and the order of things, but no architecture: see save.h.
  *
- *   start -> headers -> static data -> suspend -> memory -> end of checkpoint -> END
+ *                       +-> precopy rounds -+   (live: the guest runs)
+ *   headers, static data                    +-> suspend -> memory -> end of checkpoint -> END
+ *                       +-------------------+      ^                        |
+ *                                                  |                    CHECKPOINT  (Remus, COLO)
+ *                                                  +-- callbacks: resume <--+
  *
- * Invariant: whatever fails, save_release() leaves the guest resumable, with no mapping left.
+ * Invariant: whatever fails, save_release() leaves the guest resumable, with no mapping left and
+ * nothing logging its writes.
  */
 #include "save.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
-#include <xen/domctl.h>
 #include <xen/sched.h>
 #include <xen/version.h>
 
@@ -25,169 +28,33 @@
 
 #define FRAMES_PAGES (PAGES_BATCH * sizeof(xen_pfn_t) / PAGE_OCTETS)
 
-/* Holes write nothing, so that a stream which was stopped would not be noticed among them. */
-#define HOLES_BETWEEN_LOOKS (64ull * PAGES_BATCH)
-
-static const char progress_text[] = "Saving memory (pages)";
-
-/* ---- one batch of pfns ----------------------------------------------------------------- */
-
-int save_query_types(struct save_ctx *save, uint32_t n)
+static bool is_checkpointed(const struct save_ctx *save)
 {
-	DECLARE_HYPERCALL_BUFFER_SHADOW(xen_pfn_t, frames, &save->frames_hbuf);
-	struct xen_domctl domctl = {
-		.cmd = XEN_DOMCTL_getpageframeinfo3,
-		.interface_version = XEN_DOMCTL_INTERFACE_VERSION,
-		.domain = (domid_t)save->domid,
-		.u.getpageframeinfo3.num = n,
-	};
-
-	set_xen_guest_handle(domctl.u.getpageframeinfo3.array, frames);
-	if (xc_domctl(save->xch, &domctl) < 0)
-		return ctx_fail_errno(&save->ctx, errno,
-				      "cannot get the page types of %u pfns from gfn %#" PRIx64, n,
-				      (uint64_t)frames[0]);
-	return 0;
+	return save->params.stream_type != XENSR_STREAM_PLAIN;
 }
 
-/* Are these n page types all holes? Most batches of a sparse guest are, so no branch a pfn. */
-static bool types_are_holes(const xen_pfn_t *types, uint32_t n)
+/* ---- what the toolstack does ------------------------------------------------------------- */
+
+static uint64_t usecs_now(void)
 {
-	xen_pfn_t other = 0;
+	struct timespec ts;
 
-	for (uint32_t i = 0; i < n; i++)
-		other |= types[i] ^ XEN_DOMCTL_PFINFO_XTAB;
-	return (other & XEN_DOMCTL_PFINFO_LTAB_MASK) == 0;
-}
-
-/*
- * Give entries[0 … n), which are pfns, their types and drop the holes, which cost nothing in the
- * stream. Leaves pfns and gfns of the pages with data in those arrays. Returns the number of
- * entries kept, or -1.
- */
-static int64_t type_batch(struct save_ctx *save, uint32_t n, uint32_t *data_pages)
-{
-	const struct save_ops *ops = save->ops;
-	uint32_t kept = 0;
-
-	*data_pages = 0;
-	ops->pfns_to_gfns(save, save->entries, n, save->gfns);
-	memcpy(save->frames, save->gfns, n * sizeof(*save->frames));
-	if (save_query_types(save, n))
-		return -1;
-	if (types_are_holes(save->frames, n))
-		return 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t pfn = save->entries[i];
-		enum page_type type =
-			(enum page_type)(save->frames[i] >> XEN_DOMCTL_PFINFO_LTAB_SHIFT & 0xf);
-
-		if (type == PAGE_INVALID)
-			continue;
-		if (!page_type_known(type))
-			return ctx_fail(&save->ctx, EIO,
-					"Xen says type %#x for pfn %#" PRIx64 ", which is unknown",
-					type, pfn);
-		save->entries[kept++] = page_entry(pfn, type);
-		if (!page_type_has_data(type))
-			continue;
-		save->pfns[*data_pages] = pfn;
-		save->gfns[(*data_pages)++] = save->gfns[i];
-	}
-	return kept;
-}
-
-/* Point the vectors at the pages of the batch; neighbours in memory share a vector. */
-static int gather_pages(struct save_ctx *save, uint32_t count, const uint8_t *mapping,
-			size_t *vectors)
-{
-	struct iovec *last = NULL;
-	size_t n = PAGES_IOV_FIRST;
-
-	for (uint32_t i = 0, slot = 0; i < count; i++) {
-		enum page_type type = page_entry_type(save->entries[i]);
-		const void *page = mapping;
-
-		if (!page_type_has_data(type))
-			continue;
-		mapping += PAGE_OCTETS;
-		if (save->ops->normalise_page(save, slot, save->pfns[slot], type, &page))
-			return -1;
-		slot++;
-		if (last && (const uint8_t *)last->iov_base + last->iov_len == page) {
-			last->iov_len += PAGE_OCTETS;
-			continue;
-		}
-		last = &save->iov[n++];
-		last->iov_base = (void *)(uintptr_t)page;
-		last->iov_len = PAGE_OCTETS;
-	}
-	*vectors = n;
-	return 0;
-}
-
-/* Send the pfns in entries[0 … n). The guest is suspended. */
-static int send_batch(struct save_ctx *save, uint32_t n)
-{
-	uint8_t *mapping = NULL;
-	uint32_t data_pages;
-	size_t vectors = PAGES_IOV_FIRST;
-	int64_t count;
-	int rc = -1;
-
-	count = type_batch(save, n, &data_pages);
-	if (count <= 0)
-		return (int)count;
-
-	if (data_pages) {
-		mapping = xenforeignmemory_map(save->fmem, save->domid, PROT_READ, data_pages,
-					       save->gfns, save->errors);
-		if (!mapping) {
-			ctx_fail_errno(&save->ctx, errno, "cannot map %u pages from pfn %#" PRIx64,
-				       data_pages, save->pfns[0]);
-			goto out;
-		}
-	}
-	for (uint32_t i = 0; i < data_pages; i++) {
-		if (!save->errors[i])
-			continue;
-		ctx_fail_errno(&save->ctx, abs(save->errors[i]), "cannot map pfn %#" PRIx64,
-			       save->pfns[i]);
-		goto out;
-	}
-	if (gather_pages(save, (uint32_t)count, mapping, &vectors))
-		goto out;
-	rc = pages_write(&save->ctx, save->entries, (uint32_t)count, save->iov, vectors);
-	save->pages_sent += data_pages;
-out:
-	if (mapping && xenforeignmemory_unmap(save->fmem, mapping, data_pages))
-		ctx_log(&save->ctx, XENSR_LOG_WARN, "cannot unmap %u pages: %s", data_pages,
-			strerror(errno));
-	return rc;
-}
-
-/* ---- the whole ------------------------------------------------------------------------- */
-
-static int refresh_info(struct save_ctx *save)
-{
-	if (xen_domain_info(save->xch, save->domid, &save->info))
-		return ctx_fail_errno(&save->ctx, errno, "no information about domain %u",
-				      save->domid);
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* Have the toolstack suspend the guest, and see that it is. */
 static int suspend_domain(struct save_ctx *save)
 {
 	const struct xensr_save_callbacks *cb = &save->params.callbacks;
+	uint64_t start = usecs_now();
 	int reason;
 
 	errno = 0;
 	if (cb->suspend(cb->data) == 0)
 		return ctx_fail(&save->ctx, errno == EINTR ? EINTR : ECANCELED,
 				"the toolstack did not suspend domain %u", save->domid);
-	if (refresh_info(save))
+	if (save_refresh_info(save))
 		return -1;
 	reason = xen_shutdown_reason(&save->info);
 	if (reason != SHUTDOWN_suspend)
@@ -196,57 +63,83 @@ static int suspend_domain(struct save_ctx *save)
 					? "domain %u is still running after the suspend"
 					: "domain %u has shut down for another reason than suspend",
 				save->domid);
+	save->results.suspend_usecs = usecs_now() - start;
 	return 0;
 }
 
-/* Pages that exist, never the size of the address space. */
-static uint64_t pages_total(const struct save_ctx *save)
+/* One of the callbacks of a checkpointed stream; what it answers ends it or not. */
+static int ask(struct save_ctx *save, int (*callback)(void *data), const char *name)
 {
-	/* Pages Xen lends the guest (grant table, shared info) are not in tot_pages. */
-	return save->info.tot_pages > save->pages_sent ? save->info.tot_pages : save->pages_sent;
+	int answer = callback(save->params.callbacks.data);
+
+	if (answer > 0)
+		return 0;
+	return ctx_fail(&save->ctx, ECANCELED,
+			"the toolstack ended the replication of domain %u after checkpoint %u (%s "
+			"answered %d)",
+			save->domid, save->results.checkpoints, name, answer);
 }
 
-/* Every pfn once, in batches aligned so that superpages stay whole in a record. */
-static int send_all_memory(struct save_ctx *save)
+/* The guest runs again while the toolstack does its part of the checkpoint (spec 2). */
+static int between_checkpoints(struct save_ctx *save)
 {
-	uint64_t size;
+	const struct xensr_save_callbacks *cb = &save->params.callbacks;
 
-	if (save->ops->p2m_size(save, &size))
-		return -1;
-	ctx_progress(&save->ctx, progress_text, 0, pages_total(save));
-	for (uint64_t pfn = 0; pfn < size; pfn += PAGES_BATCH) {
-		uint32_t n = size - pfn < PAGES_BATCH ? (uint32_t)(size - pfn) : PAGES_BATCH;
-
-		for (uint32_t i = 0; i < n; i++)
-			save->entries[i] = pfn + i;
-		if (send_batch(save, n) ||
-		    (pfn % HOLES_BETWEEN_LOOKS == 0 && io_check_writable(&save->ctx)))
-			return -1;
-		if (save->pages_sent)
-			ctx_progress(&save->ctx, progress_text, save->pages_sent,
-				     pages_total(save));
-	}
-	if (save->pages_sent == 0)
-		return ctx_fail(&save->ctx, EINVAL, "domain %u has no memory", save->domid);
-	ctx_progress(&save->ctx, progress_text, pages_total(save), pages_total(save));
-	return 0;
+	if (save->params.stream_type == XENSR_STREAM_REMUS)
+		return ask(save, cb->postcopy, "postcopy") ||
+				       ask(save, cb->checkpoint, "checkpoint")
+			       ? -1
+			       : 0;
+	return ask(save, cb->checkpoint, "checkpoint") || ask(save, cb->postcopy, "postcopy") ||
+			       ask(save, cb->wait_checkpoint, "wait_checkpoint")
+		       ? -1
+		       : 0;
 }
 
-/* What this version cannot do is refused before the domain is touched. */
-static int check_supported(struct save_ctx *save)
+/* ---- the whole --------------------------------------------------------------------------- */
+
+/* What cannot work is refused before the domain is looked at. */
+static int check_params(struct save_ctx *save)
 {
 	const struct xensr_save_params *params = &save->params;
+	const struct xensr_save_callbacks *cb = &params->callbacks;
+	bool colo = params->stream_type == XENSR_STREAM_COLO;
 
-	if (!params->callbacks.suspend)
+	if (params->stream_type < XENSR_STREAM_PLAIN || params->stream_type > XENSR_STREAM_COLO)
+		return ctx_fail(&save->ctx, EINVAL, "stream type %d is unknown",
+				(int)params->stream_type);
+	if (params->precopy < XENSR_PRECOPY_TARGET || params->precopy > XENSR_PRECOPY_STOCK)
+		return ctx_fail(&save->ctx, EINVAL, "precopy policy %d is unknown",
+				(int)params->precopy);
+	if (!cb->suspend)
 		return ctx_fail(&save->ctx, EINVAL, "there is no suspend callback");
-	if (params->stream_type != XENSR_STREAM_PLAIN)
-		return ctx_fail(&save->ctx, ENOTSUP,
-				"checkpointed streams (Remus, COLO) are not supported yet");
-	if (params->live)
-		return ctx_fail(&save->ctx, ENOTSUP,
-				"live saves are not supported yet; a save that is not live is");
+	if (!is_checkpointed(save))
+		return 0;
+	if (!cb->postcopy || !cb->checkpoint || (colo && !cb->wait_checkpoint))
+		return ctx_fail(
+			&save->ctx, EINVAL,
+			"a checkpointed stream needs the callbacks postcopy, checkpoint and, "
+			"for COLO, wait_checkpoint");
 	if (params->verify)
-		return ctx_fail(&save->ctx, ENOTSUP, "verify data is not supported yet");
+		return ctx_fail(&save->ctx, EINVAL,
+				"verify data has no place in a checkpointed stream");
+	if (colo && params->recv_fd < 0)
+		return ctx_fail(&save->ctx, EINVAL, "COLO needs a back channel");
+	return 0;
+}
+
+/* And what cannot work with this domain, before it is touched. */
+static int check_domain(struct save_ctx *save)
+{
+	bool hvm = save->info.flags & XEN_DOMINF_hvm_guest;
+
+	if (hvm && save->tracking && !save->params.callbacks.switch_qemu_logdirty)
+		return ctx_fail(&save->ctx, EINVAL,
+				"there is no switch_qemu_logdirty callback, without which what the "
+				"device model writes would be lost");
+	if (!hvm && save->params.stream_type == XENSR_STREAM_COLO)
+		return ctx_fail(&save->ctx, ENOTSUP, "COLO needs an HVM guest, domain %u is PV",
+				save->domid);
 	return 0;
 }
 
@@ -257,7 +150,8 @@ static int save_start(struct save_ctx *save)
 	if (!save->xch)
 		return ctx_fail(&save->ctx, EINVAL, "there is no hypervisor handle");
 	save->fmem = xc_interface_fmem_handle(save->xch);
-	if (check_supported(save) || refresh_info(save))
+	save->tracking = save->params.live || is_checkpointed(save);
+	if (check_params(save) || save_refresh_info(save) || check_domain(save))
 		return -1;
 	save->ops = save->info.flags & XEN_DOMINF_hvm_guest ? &save_ops_x86_hvm : &save_ops_x86_pv;
 
@@ -270,6 +164,79 @@ static int save_start(struct save_ctx *save)
 	return save->ops->setup(save);
 }
 
+/* From now on whatever writes to the guest's memory is noticed. */
+static int start_logging(struct save_ctx *save)
+{
+	save->switched_logdirty = true;
+	if (save->ops->switch_logdirty(save, true))
+		return -1;
+	return log_dirty_enable(&save->ctx, save->xch, save->domid, &save->dirty);
+}
+
+/* What comes before the memory, and how much of that there is. */
+static int begin_memory(struct save_ctx *save)
+{
+	if (save->ops->start_of_stream(save) || save->ops->p2m_size(save, &save->nr_pfns))
+		return -1;
+	if (!save->tracking)
+		return 0;
+	return log_dirty_reserve(&save->ctx, save->xch, &save->dirty, save->nr_pfns);
+}
+
+/* Up to and including the first suspend. */
+static int send_first(struct save_ctx *save)
+{
+	save->running = save->params.live;
+	if (save->running && (begin_memory(save) || save_p2m_survey(save)))
+		return -1;
+	if (save->tracking && start_logging(save))
+		return -1;
+	if (save->running && save_precopy(save))
+		return -1;
+	if (suspend_domain(save))
+		return -1;
+	if (!save->running)
+		return begin_memory(save);
+	save->running = false;
+	return save->ops->guest_suspended(save);
+}
+
+/* All memory once more, for the other side to compare. */
+static int send_verify_data(struct save_ctx *save)
+{
+	if (!save->params.verify)
+		return 0;
+	return write_record(&save->ctx, REC_VERIFY, NULL, 0) || save_verify_data(save) ? -1 : 0;
+}
+
+static void report_pause(struct save_ctx *save, uint64_t start, uint64_t memory, uint64_t pages)
+{
+	uint64_t end = usecs_now();
+
+	save->results.pause_usecs = end - start;
+	ctx_log(&save->ctx, is_checkpointed(save) ? XENSR_LOG_DETAIL : XENSR_LOG_INFO,
+		"domain %u paused for %.1f ms: %" PRIu64
+		" pages %.1f ms, rest %.1f ms (suspending it took %.1f ms)",
+		save->domid, (double)(end - start) / 1000, pages, (double)(memory - start) / 1000,
+		(double)(end - memory) / 1000, (double)save->results.suspend_usecs / 1000);
+}
+
+/* The guest has just been suspended: send what is left, and close the image. */
+static int close_image(struct save_ctx *save)
+{
+	uint64_t start = usecs_now(), pages = save->results.pages, memory;
+
+	if (save_rest(save))
+		return -1;
+	memory = usecs_now();
+	pages = save->results.pages - pages;
+	if (send_verify_data(save) || save->ops->end_of_checkpoint(save) ||
+	    write_record(&save->ctx, is_checkpointed(save) ? REC_CHECKPOINT : REC_END, NULL, 0))
+		return -1;
+	report_pause(save, start, memory, pages);
+	return 0;
+}
+
 static int save_run(struct save_ctx *save)
 {
 	int version = xc_version(save->xch, XENVER_version, NULL);
@@ -279,23 +246,35 @@ static int save_run(struct save_ctx *save)
 	if (write_headers(&save->ctx, save->ops->guest_type, (uint32_t)version >> 16,
 			  (uint32_t)version & 0xffff) ||
 	    save->ops->write_static_data(save) ||
-	    write_record(&save->ctx, REC_STATIC_DATA_END, NULL, 0) || suspend_domain(save))
+	    write_record(&save->ctx, REC_STATIC_DATA_END, NULL, 0))
 		return -1;
-	if (save->ops->start_of_stream(save) || send_all_memory(save) ||
-	    save->ops->end_of_checkpoint(save))
+	if (send_first(save) || close_image(save))
 		return -1;
-	return write_record(&save->ctx, REC_END, NULL, 0);
+	while (is_checkpointed(save)) {
+		save->results.checkpoints++;
+		if (between_checkpoints(save) || suspend_domain(save) ||
+		    save->ops->guest_suspended(save) || close_image(save))
+			return -1;
+	}
+	return 0;
 }
 
 static void save_release(struct save_ctx *save)
 {
+	log_dirty_release(&save->ctx, save->xch, save->domid, &save->dirty);
+	if (save->switched_logdirty && save->ops->switch_logdirty(save, false))
+		ctx_log(&save->ctx, XENSR_LOG_ERROR,
+			"the device model of domain %u may go on logging dirty pages", save->domid);
 	if (save->ops)
 		save->ops->cleanup(save);
 	if (save->frames)
 		xc__hypercall_buffer_free_pages(save->xch, &save->frames_hbuf, FRAMES_PAGES);
+	pfn_set_release(&save->present);
+	pfn_set_release(&save->deferred);
 }
 
-int xensr_save(const struct xensr_save_params *params, struct xensr_error *err)
+int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,
+	       struct xensr_error *err)
 {
 	struct xensr_save_params copy = XENSR_SAVE_PARAMS_INIT;
 	struct xensr_ctx ctx;
@@ -319,10 +298,13 @@ int xensr_save(const struct xensr_save_params *params, struct xensr_error *err)
 		goto out;
 	ctx_log(&save->ctx, XENSR_LOG_DETAIL,
 		"saved domain %u: %" PRIu64 " pages, %" PRIu64 " octets", save->domid,
-		save->pages_sent, save->ctx.offset);
+		save->results.pages, save->ctx.offset);
 	rc = 0;
 out:
 	save_release(save);
+	save->results.octets = save->ctx.offset;
+	if (results)
+		*results = save->results;
 	rc = ctx_finish(&save->ctx, rc, err);
 	free(save);
 	return rc;

@@ -44,3 +44,8 @@ void xen_report_progress(xc_interface *xch, const char *what, unsigned long done
 		xc_set_progress_prefix(xch, what);
 	xc_report_progress_step(xch, done, total);
 }
+
+void xen_end_progress(xc_interface *xch)
+{
+	xc_set_progress_prefix(xch, NULL);
+}

@@ -23,8 +23,12 @@ int xen_shutdown_reason(const xc_domaininfo_t *info);
 /* To the logger of xch, as an error; also xc_get_last_error's text. One line. */
 void xen_report_error(xc_interface *xch, const char *text);
 
-/* To the logger of xch. done == 0 starts a new line of progress; what must stay valid. */
+/*
+ * To the logger of xch. done == 0 starts a new line of progress; what must stay valid until the
+ * next, or until xen_end_progress.
+ */
 void xen_report_progress(xc_interface *xch, const char *what, unsigned long done,
 			 unsigned long total);
+void xen_end_progress(xc_interface *xch);
 
 #endif

@@ -42,6 +42,7 @@ int xc_domain_save(xc_interface *xch, int io_fd, uint32_t dom, uint32_t flags,
 		   struct save_callbacks *callbacks, xc_stream_type_t stream_type, int recv_fd)
 {
 	struct xensr_save_params params = XENSR_SAVE_PARAMS_INIT;
+	int rc, errnum;
 
 	params.xch = xch;
 	params.domid = dom;
@@ -60,7 +61,11 @@ int xc_domain_save(xc_interface *xch, int io_fd, uint32_t dom, uint32_t flags,
 		.data = callbacks->data,
 	};
 	params.reports = reports_to(xch);
-	return xensr_save(&params, NULL);
+	rc = xensr_save(&params, NULL, NULL);
+	errnum = errno;
+	xen_end_progress(xch);
+	errno = errnum;
+	return rc;
 }
 
 int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned int store_evtchn,

@@ -29,6 +29,7 @@ struct hvm_restore {
 	uint32_t context_octets;
 	uint64_t params[PARAMS_LIMIT];
 	uint64_t have_params; /* bit N: params[N] came */
+	uint64_t set_params;  /* bit N: the domain was given one */
 };
 
 static int setup(struct restore_ctx *restore)
@@ -97,6 +98,33 @@ static int process_record(struct restore_ctx *restore, const struct record *rec)
 	}
 }
 
+static int check_record(struct restore_ctx *restore, const struct record *rec)
+{
+	(void)restore;
+	(void)rec;
+	return 0;
+}
+
+static int check_page(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
+		      const void *page)
+{
+	(void)restore;
+	(void)pfn;
+	(void)type;
+	(void)page;
+	return 0;
+}
+
+/* A parameter that went back to 0 is not sent any more. */
+static int image_starts(struct restore_ctx *restore)
+{
+	struct hvm_restore *hvm = restore->arch;
+
+	memset(hvm->params, 0, sizeof(hvm->params));
+	hvm->have_params = 0;
+	return 0;
+}
+
 static int static_data_complete(struct restore_ctx *restore, unsigned *missing)
 {
 	struct hvm_restore *hvm = restore->arch;
@@ -110,6 +138,25 @@ static bool pfn_is_valid(const struct restore_ctx *restore, uint64_t pfn)
 	unsigned bits = restore->info.gpaddr_bits;
 
 	return bits <= PAGE_SHIFT_X86 || bits >= 64 || pfn < 1ull << (bits - PAGE_SHIFT_X86);
+}
+
+static bool pfn_has_memory(const struct restore_ctx *restore, uint64_t pfn)
+{
+	return pfn < PFN_LIMIT_X86 && pfn_set_has(&restore->populated, pfn);
+}
+
+static int release(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		restore->gfns[i] = pfns[i];
+		pfn_set_remove(&restore->populated, pfns[i]);
+	}
+	if (xc_domain_decrease_reservation_exact(restore->xch, restore->domid, n, 0, restore->gfns))
+		return ctx_fail_errno(&restore->ctx, errno,
+				      "Xen did not take %u pages back, from pfn %#" PRIx64 " on", n,
+				      pfns[0]);
+	restore->pages_populated -= n;
+	return 0;
 }
 
 static xen_pfn_t pfn_to_gfn(const struct restore_ctx *restore, uint64_t pfn)
@@ -153,6 +200,17 @@ static bool have_ring(const struct hvm_restore *hvm, unsigned index)
 	return have_param(hvm, index) && hvm->params[index] != 0;
 }
 
+static bool page_is_remade(struct restore_ctx *restore, uint64_t pfn)
+{
+	const struct hvm_restore *hvm = restore->arch;
+
+	for (size_t i = 0; i < NR_RINGS; i++) {
+		if (have_ring(hvm, rings[i].index) && hvm->params[rings[i].index] == pfn)
+			return true;
+	}
+	return false;
+}
+
 static int check_rings(struct restore_ctx *restore, const struct hvm_restore *hvm)
 {
 	for (size_t i = 0; i < NR_RINGS; i++) {
@@ -193,14 +251,18 @@ static int set_param(struct restore_ctx *restore, unsigned index, uint64_t value
 	return 0;
 }
 
-static int set_params(struct restore_ctx *restore, const struct hvm_restore *hvm)
+/* COLO does it again for each checkpoint: what was set and did not come now is 0. */
+static int set_params(struct restore_ctx *restore, struct hvm_restore *hvm)
 {
 	for (unsigned index = 0; index < PARAMS_LIMIT; index++) {
+		bool set_before = hvm->set_params >> index & 1;
+
 		/* PAE_ENABLED says nothing since Xen 4.5 and cannot be set any more. */
-		if (!have_param(hvm, index) || index == HVM_PARAM_OLD_PAE_ENABLED)
+		if ((!have_param(hvm, index) && !set_before) || index == HVM_PARAM_OLD_PAE_ENABLED)
 			continue;
 		if (set_param(restore, index, hvm->params[index]))
 			return -1;
+		hvm->set_params |= 1ull << index;
 	}
 	if (set_param(restore, HVM_PARAM_STORE_EVTCHN, restore->params.store_evtchn) ||
 	    set_param(restore, HVM_PARAM_CONSOLE_EVTCHN, restore->params.console_evtchn))
@@ -210,7 +272,7 @@ static int set_params(struct restore_ctx *restore, const struct hvm_restore *hvm
 
 static int stream_complete(struct restore_ctx *restore)
 {
-	const struct hvm_restore *hvm = restore->arch;
+	struct hvm_restore *hvm = restore->arch;
 
 	restore->results.store_gfn = hvm->params[HVM_PARAM_STORE_PFN];
 	restore->results.console_gfn = hvm->params[HVM_PARAM_CONSOLE_PFN];
@@ -231,11 +293,17 @@ const struct restore_ops restore_ops_x86_hvm = {
 	.guest_type = GUEST_X86_HVM,
 	.setup = setup,
 	.process_record = process_record,
+	.check_record = check_record,
+	.check_page = check_page,
+	.image_starts = image_starts,
 	.static_data_complete = static_data_complete,
 	.pfn_is_valid = pfn_is_valid,
 	.populate = hvm_populate,
+	.pfn_has_memory = pfn_has_memory,
+	.release = release,
 	.pfn_to_gfn = pfn_to_gfn,
 	.localise_page = localise_page,
+	.page_is_remade = page_is_remade,
 	.stream_complete = stream_complete,
 	.cleanup = cleanup,
 };

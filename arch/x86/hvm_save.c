@@ -23,7 +23,25 @@ static int setup(struct save_ctx *save)
 	return 0;
 }
 
+/* The device model writes to the guest's memory behind Xen's back. */
+static int switch_logdirty(struct save_ctx *save, bool on)
+{
+	const struct xensr_save_callbacks *cb = &save->params.callbacks;
+
+	if (cb->switch_qemu_logdirty(save->domid, on, cb->data))
+		return ctx_fail(&save->ctx, EIO,
+				"the toolstack did not switch the device model's logging %s",
+				on ? "on" : "off");
+	return 0;
+}
+
 static int start_of_stream(struct save_ctx *save)
+{
+	(void)save;
+	return 0;
+}
+
+static int guest_suspended(struct save_ctx *save)
 {
 	(void)save;
 	return 0;
@@ -187,7 +205,9 @@ const struct save_ops save_ops_x86_hvm = {
 	.guest_type = GUEST_X86_HVM,
 	.setup = setup,
 	.write_static_data = cpu_policy_save,
+	.switch_logdirty = switch_logdirty,
 	.start_of_stream = start_of_stream,
+	.guest_suspended = guest_suspended,
 	.p2m_size = p2m_size,
 	.pfns_to_gfns = pfns_to_gfns,
 	.normalise_page = normalise_page,

@@ -15,6 +15,9 @@ struct pv_memory {
 	uint8_t *types; /* enum page_type, plus 1, of the last that came; 0: never came */
 };
 
+/* A bit beside the type: an earlier one was that of a page table. */
+#define PV_WAS_TABLE 0x80u
+
 /* Room for pfns below nr_pfns; never less than before. Returns 0, or -1 with the error set. */
 int pv_memory_grow(struct restore_ctx *restore, struct pv_memory *memory,
 		   uint64_t nr_pfns) MUST_CHECK;
@@ -30,7 +33,30 @@ static inline uint64_t pv_memory_mfn(const struct pv_memory *memory, uint64_t pf
 /* The page type with which a pfn below nr_pfns came last; PAGE_INVALID if it never came. */
 static inline enum page_type pv_memory_type(const struct pv_memory *memory, uint64_t pfn)
 {
-	return memory->types[pfn] ? (enum page_type)(memory->types[pfn] - 1) : PAGE_INVALID;
+	uint8_t type = memory->types[pfn] & (uint8_t)~PV_WAS_TABLE;
+
+	return type ? (enum page_type)(type - 1) : PAGE_INVALID;
+}
+
+/* A pfn below nr_pfns has come with this type. */
+static inline void pv_memory_set_type(struct pv_memory *memory, uint64_t pfn, enum page_type type)
+{
+	bool was_table = page_type_is_table(pv_memory_type(memory, pfn));
+	uint8_t past = was_table ? PV_WAS_TABLE : memory->types[pfn] & PV_WAS_TABLE;
+
+	memory->types[pfn] = (uint8_t)((unsigned)type + 1) | past;
+}
+
+/* Was a pfn below nr_pfns a page table before it came last? */
+static inline bool pv_memory_was_table(const struct pv_memory *memory, uint64_t pfn)
+{
+	return memory->types[pfn] & PV_WAS_TABLE;
+}
+
+/* A pfn below nr_pfns has no frame any more. */
+static inline void pv_memory_forget(struct pv_memory *memory, uint64_t pfn)
+{
+	memory->mfns[pfn] = 0;
 }
 
 /*

@@ -299,8 +299,9 @@ static int find_frames(struct save_ctx *save, struct pv_p2m *p2m, const struct p
 	return find_linear(save, p2m, layout, m2p, cr3, PV_GET(layout, shared, arch.p2m_vaddr));
 }
 
-int pv_p2m_map(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout *layout,
-	       const struct pv_m2p *m2p, const shared_info_any_t *shared)
+/* Everything but mapping it. */
+static int find_p2m(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout *layout,
+		    const struct pv_m2p *m2p, const shared_info_any_t *shared)
 {
 	uint64_t entries = PV_GET(layout, shared, arch.max_pfn);
 
@@ -320,12 +321,32 @@ int pv_p2m_map(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout
 				"the guest's p2m goes up to pfn %#" PRIx64
 				", more than a restore would take of a domain of %" PRIu64 " pages",
 				p2m->max_pfn, (uint64_t)save->info.max_pages);
+	return 0;
+}
+
+int pv_p2m_map(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout *layout,
+	       const struct pv_m2p *m2p, const shared_info_any_t *shared)
+{
+	if (find_p2m(save, p2m, layout, m2p, shared))
+		return -1;
 	p2m->entries = xenforeignmemory_map(save->fmem, save->domid, PROT_READ, p2m->nr_frames,
 					    p2m->mfns, NULL);
 	if (!p2m->entries)
 		return ctx_fail_errno(&save->ctx, errno, "cannot map the %zu frames of the p2m",
 				      p2m->nr_frames);
 	return 0;
+}
+
+int pv_p2m_is_same(struct save_ctx *save, const struct pv_p2m *p2m, const struct pv_layout *layout,
+		   const struct pv_m2p *m2p, const shared_info_any_t *shared, bool *same)
+{
+	struct pv_p2m now = {0};
+	int rc = find_p2m(save, &now, layout, m2p, shared);
+
+	*same = rc == 0 && now.max_pfn == p2m->max_pfn && now.nr_frames == p2m->nr_frames &&
+		memcmp(now.mfns, p2m->mfns, p2m->nr_frames * sizeof(*p2m->mfns)) == 0;
+	pv_p2m_unmap(save, &now);
+	return rc;
 }
 
 void pv_p2m_unmap(struct save_ctx *save, struct pv_p2m *p2m)

@@ -18,7 +18,7 @@ struct pv_p2m {
 };
 
 /*
- * Find and map the p2m of the suspended guest whose shared info this is: the linear list if
+ * Find and map the p2m of the guest whose shared info this is: the linear list if
  * p2m_cr3 is set, else the older tree. A tail of it that is only one page table or page
  * over and over, as Linux has it for memory that may be plugged in, is left out if none of its
  * entries is the guest's own memory.
@@ -27,6 +27,14 @@ struct pv_p2m {
  */
 int pv_p2m_map(struct save_ctx *save, struct pv_p2m *p2m, const struct pv_layout *layout,
 	       const struct pv_m2p *m2p, const shared_info_any_t *shared) MUST_CHECK;
+
+/*
+ * *same = is the p2m of the suspended guest, whose shared info this is now, where it was when
+ * it was mapped? Returns 0, or -1 with the error set.
+ */
+int pv_p2m_is_same(struct save_ctx *save, const struct pv_p2m *p2m, const struct pv_layout *layout,
+		   const struct pv_m2p *m2p, const shared_info_any_t *shared,
+		   bool *same) MUST_CHECK;
 
 /* Idempotent. */
 void pv_p2m_unmap(struct save_ctx *save, struct pv_p2m *p2m);

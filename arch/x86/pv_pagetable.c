@@ -34,6 +34,26 @@ static void xen_slots(const struct pv_layout *layout, const struct pv_m2p *m2p, 
 	}
 }
 
+/*
+ * An entry that no restore could take: the guest is about to change it, or it is a fault. `frame`
+ * is what it names, PV_INVALID_FRAME if it maps a superpage.
+ */
+static int refuse_entry(struct save_ctx *save, uint64_t pfn, unsigned level, unsigned entry,
+			uint64_t frame)
+{
+	if (save->running)
+		return PAGE_DEFERRED;
+	if (frame == PV_INVALID_FRAME)
+		return ctx_fail(&save->ctx, EINVAL,
+				"entry %u of the level-%u page table pfn %#" PRIx64
+				" maps a superpage",
+				entry, level, pfn);
+	return ctx_fail(&save->ctx, EINVAL,
+			"entry %u of the level-%u page table pfn %#" PRIx64 " names frame %#" PRIx64
+			", which is not the guest's own",
+			entry, level, pfn, frame);
+}
+
 int pv_normalise_table(struct save_ctx *save, const struct pv_layout *layout,
 		       const struct pv_m2p *m2p, const struct pv_p2m *p2m, uint64_t pfn,
 		       unsigned level, const uint64_t *from, uint64_t *to)
@@ -53,17 +73,41 @@ int pv_normalise_table(struct save_ctx *save, const struct pv_layout *layout,
 		if (!(pte & PTE_PRESENT))
 			continue;
 		if (level > 1 && (pte & PTE_PSE))
-			return ctx_fail(&save->ctx, EINVAL,
-					"entry %u of the level-%u page table pfn %#" PRIx64
-					" maps a superpage",
-					i, level, pfn);
+			return refuse_entry(save, pfn, level, i, PV_INVALID_FRAME);
 		target = pv_p2m_pfn_of(p2m, layout, m2p, pte_frame(pte));
 		if (target == PV_INVALID_FRAME)
-			return ctx_fail(&save->ctx, EINVAL,
-					"entry %u of the level-%u page table pfn %#" PRIx64
-					" names frame %#" PRIx64 ", which is not the guest's own",
-					i, level, pfn, pte_frame(pte));
+			return refuse_entry(save, pfn, level, i, pte_frame(pte));
 		to[i] = pte_with_frame(pte, target);
+	}
+	return 0;
+}
+
+/* The pfn that entry i of a table from the stream names. Not for entries that are not present. */
+static int check_target(struct restore_ctx *restore, const struct pv_memory *memory, uint64_t pfn,
+			unsigned level, unsigned i, uint64_t pte)
+{
+	uint64_t target = pte_frame(pte);
+
+	if (level > 1 && (pte & PTE_PSE))
+		return ctx_fail(&restore->ctx, EBADMSG,
+				"entry %u of the level-%u page table pfn %#" PRIx64
+				" maps a superpage",
+				i, level, pfn);
+	if (target >= memory->nr_pfns)
+		return ctx_fail(&restore->ctx, EBADMSG,
+				"entry %u of the level-%u page table pfn %#" PRIx64
+				" names pfn %#" PRIx64 ", the guest's last is %#" PRIx64,
+				i, level, pfn, target, memory->nr_pfns - 1);
+	return 0;
+}
+
+int pv_check_table(struct restore_ctx *restore, const struct pv_memory *memory, uint64_t pfn,
+		   unsigned level, const uint64_t *table)
+{
+	for (unsigned i = 0; i < PTES_IN_PAGE; i++) {
+		if ((table[i] & PTE_PRESENT) &&
+		    check_target(restore, memory, pfn, level, i, table[i]))
+			return -1;
 	}
 	return 0;
 }
@@ -76,24 +120,15 @@ static int populate_targets(struct restore_ctx *restore, struct pv_memory *memor
 	uint32_t n = 0;
 
 	for (unsigned i = 0; i < PTES_IN_PAGE; i++) {
-		uint64_t target = pte_frame(table[i]);
-
 		if (!(table[i] & PTE_PRESENT))
 			continue;
-		if (level > 1 && (table[i] & PTE_PSE))
-			return ctx_fail(&restore->ctx, EBADMSG,
-					"entry %u of the level-%u page table pfn %#" PRIx64
-					" maps a superpage",
-					i, level, pfn);
-		if (target >= memory->nr_pfns)
-			return ctx_fail(&restore->ctx, EBADMSG,
-					"entry %u of the level-%u page table pfn %#" PRIx64
-					" names pfn %#" PRIx64 ", the guest's last is %#" PRIx64,
-					i, level, pfn, target, memory->nr_pfns - 1);
-		if (pv_memory_mfn(memory, target) == PV_INVALID_FRAME)
-			missing[n++] = target;
+		if (check_target(restore, memory, pfn, level, i, table[i]))
+			return -1;
+		if (pv_memory_mfn(memory, pte_frame(table[i])) == PV_INVALID_FRAME)
+			missing[n++] = pte_frame(table[i]);
 	}
-	return n ? pv_memory_populate(restore, memory, missing, n) : 0;
+	/* In verify data, a target without memory stays none, and the table differs. */
+	return n && !restore->verifying ? pv_memory_populate(restore, memory, missing, n) : 0;
 }
 
 int pv_localise_table(struct restore_ctx *restore, struct pv_memory *memory, uint64_t pfn,

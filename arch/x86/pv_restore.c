@@ -84,6 +84,23 @@ static int process_pv_info(struct restore_ctx *restore, const struct wire_x86_pv
 }
 
 /* May come again for a p2m that grew; what it covers must follow what is known without a gap. */
+static int check_p2m_frames(struct restore_ctx *restore, const struct wire_x86_pv_p2m_frames *head)
+{
+	struct pv_restore *pv = restore->arch;
+
+	if (head->end_pfn >= pv_p2m_limit(restore->info.max_pages))
+		return ctx_fail(&restore->ctx, EBADMSG,
+				"a p2m up to pfn %#x is too large for domain %u, which may have "
+				"%" PRIu64 " pages",
+				head->end_pfn, restore->domid, (uint64_t)restore->info.max_pages);
+	if (head->start_pfn / pv->layout.fpp > pv->nr_p2m_frames)
+		return ctx_fail(&restore->ctx, EBADMSG,
+				"begins at pfn %#x and leaves a gap behind pfn %#" PRIx64,
+				head->start_pfn, pv->nr_p2m_frames * pv->layout.fpp - 1);
+	/* Room alone changes nothing, and pfns up to there may come now. */
+	return pv_memory_grow(restore, &pv->memory, head->end_pfn + 1ull);
+}
+
 static int process_p2m_frames(struct restore_ctx *restore, const struct record *rec)
 {
 	struct pv_restore *pv = restore->arch;
@@ -92,16 +109,7 @@ static int process_p2m_frames(struct restore_ctx *restore, const struct record *
 	uint64_t end = head->end_pfn / pv->layout.fpp + 1ull;
 	uint64_t *frames;
 
-	if (head->end_pfn >= pv_p2m_limit(restore->info.max_pages))
-		return ctx_fail(&restore->ctx, EBADMSG,
-				"a p2m up to pfn %#x is too large for domain %u, which may have "
-				"%" PRIu64 " pages",
-				head->end_pfn, restore->domid, (uint64_t)restore->info.max_pages);
-	if (first > pv->nr_p2m_frames)
-		return ctx_fail(&restore->ctx, EBADMSG,
-				"begins at pfn %#x and leaves a gap behind pfn %#" PRIx64,
-				head->start_pfn, pv->nr_p2m_frames * pv->layout.fpp - 1);
-	if (pv_memory_grow(restore, &pv->memory, head->end_pfn + 1ull))
+	if (check_p2m_frames(restore, head))
 		return -1;
 	if (end > pv->nr_p2m_frames) {
 		frames = realloc(pv->p2m_frames, end * sizeof(*frames));
@@ -111,6 +119,8 @@ static int process_p2m_frames(struct restore_ctx *restore, const struct record *
 		pv->p2m_frames = frames;
 		pv->nr_p2m_frames = end;
 	}
+	if (pv->p2m_size < head->end_pfn + 1ull)
+		pv->p2m_size = head->end_pfn + 1ull;
 	memcpy(pv->p2m_frames + first, head + 1, (end - first) * sizeof(*frames));
 	return 0;
 }
@@ -144,6 +154,28 @@ static int process_record(struct restore_ctx *restore, const struct record *rec)
 	}
 }
 
+static int check_record(struct restore_ctx *restore, const struct record *rec)
+{
+	switch (rec->type) {
+	case REC_X86_PV_P2M_FRAMES:
+		return check_p2m_frames(restore, rec->body);
+	case REC_X86_PV_VCPU_BASIC:
+	case REC_X86_PV_VCPU_EXTENDED:
+	case REC_X86_PV_VCPU_XSAVE:
+	case REC_X86_PV_VCPU_MSRS:
+		return pv_vcpu_check(restore, rec);
+	default:
+		return 0;
+	}
+}
+
+/* A vcpu that went offline is not sent any more. */
+static int image_starts(struct restore_ctx *restore)
+{
+	pv_vcpus_forget(restore->arch);
+	return 0;
+}
+
 static int static_data_complete(struct restore_ctx *restore, unsigned *missing)
 {
 	struct pv_restore *pv = restore->arch;
@@ -173,7 +205,7 @@ static int populate(struct restore_ctx *restore, const uint64_t *entries, uint32
 		uint64_t pfn = page_entry_pfn(entries[i]);
 
 		if (pfn < pv->memory.nr_pfns)
-			pv->memory.types[pfn] = (uint8_t)(type + 1);
+			pv_memory_set_type(&pv->memory, pfn, type);
 		if (!page_type_is_populated(type))
 			continue;
 		pfns[n++] = pfn;
@@ -194,19 +226,70 @@ static xen_pfn_t pfn_to_gfn(const struct restore_ctx *restore, uint64_t pfn)
 	return pv_memory_mfn(&pv->memory, pfn);
 }
 
-static int localise_page(struct restore_ctx *restore, uint64_t pfn, enum page_type type, void *page)
+static bool pfn_has_memory(const struct restore_ctx *restore, uint64_t pfn)
+{
+	return pv_memory_mfn(&((struct pv_restore *)restore->arch)->memory, pfn) !=
+	       PV_INVALID_FRAME;
+}
+
+/*
+ * Frames that no page table names, or the saver would have refused them. But stock also sends
+ * "invalid" for a page table that it cannot normalise, which others may name: these stay.
+ */
+static int release(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n)
 {
 	struct pv_restore *pv = restore->arch;
-	unsigned level = page_type_level(type);
+	uint32_t frames = 0;
 
-	if (level == 0)
-		return 0;
-	if (level > pv->layout.levels)
+	for (uint32_t i = 0; i < n; i++) {
+		if (pv_memory_was_table(&pv->memory, pfns[i]))
+			continue;
+		restore->gfns[frames++] = pv_memory_mfn(&pv->memory, pfns[i]);
+		pv_memory_forget(&pv->memory, pfns[i]);
+	}
+	if (frames && xc_domain_decrease_reservation_exact(restore->xch, restore->domid, frames, 0,
+							   restore->gfns))
+		return ctx_fail_errno(&restore->ctx, errno,
+				      "Xen did not take %u pages back, from pfn %#" PRIx64 " on",
+				      frames, pfns[0]);
+	restore->pages_populated -= frames;
+	return 0;
+}
+
+/* Has the guest page tables of this level? *level is 0 for other pages. */
+static int check_level(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
+		       unsigned *level)
+{
+	const struct pv_restore *pv = restore->arch;
+
+	*level = page_type_level(type);
+	if (*level > pv->layout.levels)
 		return ctx_fail(&restore->ctx, EBADMSG,
 				"pfn %#" PRIx64
 				" is a level-%u page table; the guest has %u levels",
-				pfn, level, pv->layout.levels);
-	return pv_localise_table(restore, &pv->memory, pfn, level, page);
+				pfn, *level, pv->layout.levels);
+	return 0;
+}
+
+static int check_page(struct restore_ctx *restore, uint64_t pfn, enum page_type type,
+		      const void *page)
+{
+	const struct pv_restore *pv = restore->arch;
+	unsigned level;
+
+	if (check_level(restore, pfn, type, &level))
+		return -1;
+	return level ? pv_check_table(restore, &pv->memory, pfn, level, page) : 0;
+}
+
+static int localise_page(struct restore_ctx *restore, uint64_t pfn, enum page_type type, void *page)
+{
+	struct pv_restore *pv = restore->arch;
+	unsigned level;
+
+	if (check_level(restore, pfn, type, &level))
+		return -1;
+	return level ? pv_localise_table(restore, &pv->memory, pfn, level, page) : 0;
 }
 
 int pv_frame_of(struct restore_ctx *restore, const char *what, uint64_t pfn, uint32_t types,
@@ -246,6 +329,27 @@ static void unmap_pages(struct restore_ctx *restore, void *pages, size_t n)
 			strerror(errno));
 }
 
+/* The pages over which the guest talks to xenstore and its console are named in its start info. */
+static bool page_is_remade(struct restore_ctx *restore, uint64_t pfn)
+{
+	const struct pv_restore *pv = restore->arch;
+	uint64_t info_pfn = pv->vcpus[0].blobs[PV_VCPU_BASIC].octets ? pv_vcpus_start_info(pv)
+								     : PV_INVALID_FRAME;
+	uint64_t frame = pv_memory_mfn(&pv->memory, info_pfn);
+	const start_info_any_t *info;
+	bool remade;
+
+	if (frame == PV_INVALID_FRAME)
+		return false;
+	info = map_page(restore, "the start info", frame);
+	if (!info)
+		return false;
+	remade = PV_GET(&pv->layout, info, store_mfn) == pfn ||
+		 PV_GET(&pv->layout, info, console.domU.mfn) == pfn;
+	unmap_pages(restore, (void *)(uintptr_t)info, 1);
+	return remade;
+}
+
 /*
  * What a guest reads when it resumes (struct start_info, xen/xen.h). Before it was suspended it
  * put the pfns of its xenstore and console pages where their frames belong.
@@ -269,7 +373,7 @@ static int restore_start_info(struct restore_ctx *restore)
 	    pv_frame_of(restore, "the console page", PV_GET(layout, info, console.domU.mfn),
 			PV_NORMAL_PAGES, &console))
 		goto out;
-	PV_SET(layout, info, nr_pages, pv->memory.nr_pfns); /* as stock does */
+	PV_SET(layout, info, nr_pages, pv->p2m_size); /* as stock does */
 	PV_SET(layout, info, shared_info, restore->info.shared_info_frame << PAGE_SHIFT_X86);
 	PV_SET(layout, info, flags, 0);
 	PV_SET(layout, info, store_mfn, store);
@@ -420,11 +524,17 @@ const struct restore_ops restore_ops_x86_pv = {
 	.guest_type = GUEST_X86_PV,
 	.setup = setup,
 	.process_record = process_record,
+	.check_record = check_record,
+	.check_page = check_page,
+	.image_starts = image_starts,
 	.static_data_complete = static_data_complete,
 	.pfn_is_valid = pfn_is_valid,
 	.populate = populate,
+	.pfn_has_memory = pfn_has_memory,
+	.release = release,
 	.pfn_to_gfn = pfn_to_gfn,
 	.localise_page = localise_page,
+	.page_is_remade = page_is_remade,
 	.stream_complete = stream_complete,
 	.cleanup = cleanup,
 };

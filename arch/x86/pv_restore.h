@@ -32,6 +32,7 @@ struct pv_restore {
 	struct pv_memory memory;
 	uint64_t *p2m_frames; /* pfns of the pages that hold the guest's p2m */
 	uint64_t nr_p2m_frames;
+	uint64_t p2m_size; /* pfns that they cover */
 	struct wire_x86_tsc_info tsc;
 	bool have_tsc; /* images converted from before Xen 4.6 may lack it */
 	union {
@@ -53,6 +54,12 @@ int pv_frame_of(struct restore_ctx *restore, const char *what, uint64_t pfn, uin
 
 /* Keep a vcpu's record (pv_vcpu_restore.c). Returns 0, or -1 with the error set. */
 int pv_vcpu_keep(struct restore_ctx *restore, const struct record *rec) MUST_CHECK;
+
+/* Can the domain have the vcpu of this record? Returns 0, or -1 with the error set. */
+int pv_vcpu_check(struct restore_ctx *restore, const struct record *rec) MUST_CHECK;
+
+/* Drop what was kept. */
+void pv_vcpus_forget(struct pv_restore *pv);
 
 /* Must be there at the end: vcpu 0. Returns 0, or -1 with the error set. */
 int pv_vcpus_check(struct restore_ctx *restore) MUST_CHECK;

@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "cpu_policy.h"
 #include "pv_pagetable.h"
 #include "tsc.h"
+
+/* A running guest that moves its p2m gets so many milliseconds to finish. */
+#define P2M_TRIES 100u
 
 static int setup(struct save_ctx *save)
 {
@@ -109,14 +113,82 @@ out:
 	return rc;
 }
 
+/* Only Xen writes to a PV guest's memory, but for the guest. */
+static int switch_logdirty(struct save_ctx *save, bool on)
+{
+	(void)save;
+	(void)on;
+	return 0;
+}
+
+/* Is the guest changing the mappings of its linear p2m, or has it since this generation? */
+static bool p2m_moves(const struct pv_save *pv, uint64_t generation)
+{
+	uint64_t now = PV_GET(&pv->layout, &pv->shared, arch.p2m_generation);
+
+	return PV_GET(&pv->layout, &pv->shared, arch.p2m_cr3) && ((now & 1) || now != generation);
+}
+
+/*
+ * Find the p2m of a guest that may be running and moving it: what was found counts only if the
+ * generation is the same afterwards.
+ */
+static int map_p2m(struct save_ctx *save, struct pv_save *pv)
+{
+	for (unsigned tries = 0; tries < P2M_TRIES; tries++) {
+		uint64_t generation;
+
+		if (tries)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		if (copy_shared_info(save, pv))
+			return -1;
+		generation = PV_GET(&pv->layout, &pv->shared, arch.p2m_generation);
+		if (save->running && p2m_moves(pv, generation))
+			continue;
+		if (pv_p2m_map(save, &pv->p2m, &pv->layout, &pv->m2p, &pv->shared))
+			return -1;
+		if (!save->running)
+			return 0;
+		if (copy_shared_info(save, pv))
+			return -1;
+		if (!p2m_moves(pv, generation))
+			return 0;
+		pv_p2m_unmap(save, &pv->p2m);
+	}
+	return ctx_fail(&save->ctx, EAGAIN, "the guest keeps changing the mappings of its p2m");
+}
+
 static int start_of_stream(struct save_ctx *save)
 {
 	struct pv_save *pv = save->arch;
 
-	if (pv_vcpus_check_online(save) || copy_shared_info(save, pv) ||
-	    pv_p2m_map(save, &pv->p2m, &pv->layout, &pv->m2p, &pv->shared))
+	if (pv_vcpus_check_online(save) || map_p2m(save, pv))
 		return -1;
 	return write_p2m_frames(save, pv);
+}
+
+/*
+ * What the stream says of the p2m must still be so. A guest that moves it, which is rare, is saved
+ * another time.
+ */
+static int guest_suspended(struct save_ctx *save)
+{
+	struct pv_save *pv = save->arch;
+	uint64_t generation = PV_GET(&pv->layout, &pv->shared, arch.p2m_generation);
+	bool same = false;
+
+	if (pv_vcpus_check_online(save) || copy_shared_info(save, pv))
+		return -1;
+	if (p2m_moves(pv, generation))
+		return ctx_fail(
+			&save->ctx, EAGAIN,
+			"the guest changed the mappings of its p2m (p2m_generation) while it "
+			"was saved");
+	if (pv_p2m_is_same(save, &pv->p2m, &pv->layout, &pv->m2p, &pv->shared, &same))
+		return -1;
+	if (!same)
+		return ctx_fail(&save->ctx, EAGAIN, "the guest moved its p2m while it was saved");
+	return 0;
 }
 
 static int p2m_size(struct save_ctx *save, uint64_t *size)
@@ -145,6 +217,7 @@ static int normalise_page(struct save_ctx *save, uint32_t slot, uint64_t pfn, en
 {
 	struct pv_save *pv = save->arch;
 	unsigned level = page_type_level(type);
+	int rc;
 
 	if (level == 0)
 		return 0;
@@ -153,11 +226,11 @@ static int normalise_page(struct save_ctx *save, uint32_t slot, uint64_t pfn, en
 				"pfn %#" PRIx64
 				" is a level-%u page table; the guest has %u levels",
 				pfn, level, pv->layout.levels);
-	if (pv_normalise_table(save, &pv->layout, &pv->m2p, &pv->p2m, pfn, level, *page,
-			       pv->tables[slot]))
-		return -1;
-	*page = pv->tables[slot];
-	return 0;
+	rc = pv_normalise_table(save, &pv->layout, &pv->m2p, &pv->p2m, pfn, level, *page,
+				pv->tables[slot]);
+	if (rc == 0)
+		*page = pv->tables[slot];
+	return rc;
 }
 
 static int end_of_checkpoint(struct save_ctx *save)
@@ -174,7 +247,9 @@ const struct save_ops save_ops_x86_pv = {
 	.guest_type = GUEST_X86_PV,
 	.setup = setup,
 	.write_static_data = write_static_data,
+	.switch_logdirty = switch_logdirty,
 	.start_of_stream = start_of_stream,
+	.guest_suspended = guest_suspended,
 	.p2m_size = p2m_size,
 	.pfns_to_gfns = pfns_to_gfns,
 	.normalise_page = normalise_page,

@@ -14,7 +14,7 @@ struct pv_save {
 	struct pv_m2p m2p;
 	struct pv_p2m p2m;
 	union {
-		shared_info_any_t shared; /* a copy, taken once the guest is suspended */
+		shared_info_any_t shared; /* a copy, of when the guest was suspended last */
 		uint8_t shared_page[PAGE_OCTETS];
 	};
 	uint64_t (*tables)[PTES_IN_PAGE]; /* a normalised one for each slot of a batch */

@@ -8,6 +8,17 @@
 
 #include <xen/domctl.h>
 
+int pv_vcpu_check(struct restore_ctx *restore, const struct record *rec)
+{
+	const struct pv_restore *pv = restore->arch;
+	const struct wire_x86_pv_vcpu *head = rec->body;
+
+	if (head->vcpu_id >= pv->nr_vcpus)
+		return ctx_fail(&restore->ctx, EBADMSG, "vcpu %u, domain %u has %u", head->vcpu_id,
+				restore->domid, pv->nr_vcpus);
+	return 0;
+}
+
 int pv_vcpu_keep(struct restore_ctx *restore, const struct record *rec)
 {
 	static const uint32_t types[PV_VCPU_BLOBS] = {
@@ -23,9 +34,8 @@ int pv_vcpu_keep(struct restore_ctx *restore, const struct record *rec)
 	unsigned i = 0;
 	void *copy;
 
-	if (head->vcpu_id >= pv->nr_vcpus)
-		return ctx_fail(&restore->ctx, EBADMSG, "vcpu %u, domain %u has %u", head->vcpu_id,
-				restore->domid, pv->nr_vcpus);
+	if (pv_vcpu_check(restore, rec))
+		return -1;
 	while (types[i] != rec->type)
 		i++;
 	blob = &pv->vcpus[head->vcpu_id].blobs[i];
@@ -69,12 +79,18 @@ uint64_t pv_vcpus_start_info(const struct pv_restore *pv)
 	return PV_GET(&pv->layout, context, user_regs.edx);
 }
 
-void pv_vcpus_release(struct pv_restore *pv)
+void pv_vcpus_forget(struct pv_restore *pv)
 {
 	for (uint32_t vcpu = 0; pv->vcpus && vcpu < pv->nr_vcpus; vcpu++) {
 		for (unsigned i = 0; i < PV_VCPU_BLOBS; i++)
 			free(pv->vcpus[vcpu].blobs[i].octets);
+		pv->vcpus[vcpu] = (struct pv_vcpu){0};
 	}
+}
+
+void pv_vcpus_release(struct pv_restore *pv)
+{
+	pv_vcpus_forget(pv);
 	free(pv->vcpus);
 	pv->vcpus = NULL;
 }

@@ -18,7 +18,7 @@ int use(void)
 	struct xensr_verify_params verify = XENSR_VERIFY_PARAMS_INIT;
 	struct xensr_error error;
 
-	return xensr_save(&save, &error) + xensr_restore(&restore, 0, &error) +
+	return xensr_save(&save, 0, &error) + xensr_restore(&restore, 0, &error) +
 	       xensr_verify(&verify, 0, &error) + (xensr_version() != 0);
 }
 EOF

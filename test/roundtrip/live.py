@@ -585,8 +585,8 @@ class PvLayout(LiveCase):
                 outcome = self.attempt("xensr", env=self.hooks(sim.hook(
                     "enable", 1, self.words("poke", table, offset, entry, "--dirty"))))
                 self.assert_failed_clearly(outcome)
-                self.assertIn(f"page table pfn {table:#x} names a frame which is not the "
-                              f"guest's own ({frame:#x})", outcome.errors)
+                self.assertIn(f"page table pfn {table:#x} names frame {frame:#x}, which is not "
+                              f"the guest's own", outcome.errors)
                 self.sim_host.poke(self.guest, table, offset, 0)
                 self.assert_guest_unharmed(self.sim_host, self.guest)
                 self.assert_nothing_left(self.sim_host)

@@ -3,7 +3,6 @@
 
 import itertools
 
-import sim
 import sim_case
 from pv_stock import GUESTS, PvCase
 from sim_case import needs_stock
@@ -58,13 +57,6 @@ class Pairings(PvCase):
             with self.subTest(kind=kind, p2m=p2m, slack=slack, saver=saver, restorer=restorer):
                 self.round_trip({"type": kind, "memory": 8, "p2m": p2m, "p2m_slack": slack},
                                 saver, restorer)
-
-    def test_live_is_refused(self):
-        host, image = self.host(), self.image()
-        guest = host.build(type="pv64", memory=8)
-        outcome = sim.save(sim.helper("xensr"), host, guest, image, flags=1)
-        self.assert_failed_clearly(outcome)
-        self.assert_guest_unharmed(host, guest)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,11 @@ class Save(SimCase):
         self.assertNotEqual(outcome.status, 0)
         self.assertGreater(outcome.status, 0)
 
-    def test_live_is_refused(self):
-        outcome = self.attempt(flags=1)
+    def test_live_without_the_device_models_log(self):
+        outcome = self.attempt(flags=1, callbacks=("suspend",))
         self.assert_failed_clearly(outcome)
-        self.assertIn("live saves are not supported yet", outcome.errors)
+        self.assertIn("there is no switch_qemu_logdirty callback, without which what the device "
+                      "model writes would be lost", outcome.errors)
         self.assertEqual(outcome.calls, [])
 
     def test_no_such_domain(self):

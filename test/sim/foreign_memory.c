@@ -35,19 +35,43 @@ static struct mapping {
 } mappings[MAX_MAPPINGS];
 static pthread_mutex_t mappings_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* libxenctrl ends some mappings by munmap() alone, as is good enough for privcmd's. */
+static void drop_unmapped(void)
+{
+	for (unsigned i = 0; i < MAX_MAPPINGS; i++) {
+		struct mapping *mapping = &mappings[i];
+
+		if (mapping->pages == 0 || msync(mapping->start, SIM_PAGE_OCTETS, MS_ASYNC) == 0)
+			continue;
+		munmap(mapping->start + mapping->pages * SIM_PAGE_OCTETS, SIM_PAGE_OCTETS);
+		free(mapping->mfns);
+		*mapping = (struct mapping){.pages = 0};
+	}
+}
+
+static bool remember_in_slot(const struct mapping *mapping)
+{
+	for (unsigned i = 0; i < MAX_MAPPINGS; i++) {
+		/* The same address again: the old mapping went by munmap(). */
+		if (mappings[i].pages && mappings[i].start != mapping->start)
+			continue;
+		free(mappings[i].mfns);
+		mappings[i] = *mapping;
+		return true;
+	}
+	return false;
+}
+
 /* `mfns`, if not NULL, goes with the mapping. */
 static int remember(struct sim_host *host, uint8_t *start, size_t pages, xen_pfn_t *mfns)
 {
-	int rc = -ENOMEM;
+	const struct mapping mapping = {.start = start, .pages = pages, .mfns = mfns};
+	int rc = 0;
 
 	pthread_mutex_lock(&mappings_lock);
-	for (unsigned i = 0; i < MAX_MAPPINGS && rc; i++) {
-		/* The same address again: the old mapping went by munmap(). */
-		if (mappings[i].pages && mappings[i].start != start)
-			continue;
-		free(mappings[i].mfns);
-		mappings[i] = (struct mapping){.start = start, .pages = pages, .mfns = mfns};
-		rc = 0;
+	if (!remember_in_slot(&mapping)) {
+		drop_unmapped();
+		rc = remember_in_slot(&mapping) ? 0 : -ENOMEM;
 	}
 	pthread_mutex_unlock(&mappings_lock);
 	if (rc == 0) {

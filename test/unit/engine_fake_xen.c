@@ -47,6 +47,7 @@ static struct {
 	size_t pages;
 } mappings[NR_LIVE];
 static void *buffers[NR_LIVE];
+static size_t buffer_octets[NR_LIVE];
 
 xc_hypercall_buffer_t XC__HYPERCALL_BUFFER_NAME(HYPERCALL_BUFFER_NULL) = {
 	.hbuf = NULL,
@@ -78,6 +79,9 @@ static const char *const fn_names[FN_COUNT] = {
 	[FN_UNMAP] = "unmap",
 	[FN_MAP_RESOURCE] = "map_resource",
 	[FN_UNMAP_RESOURCE] = "unmap_resource",
+	[FN_SHADOW] = "shadow_control",
+	[FN_LOGDIRTY] = "logdirty_control",
+	[FN_DECREASE] = "decrease_reservation",
 };
 
 /* ---- the host, as the tests see it ------------------------------------------------------ */
@@ -175,6 +179,24 @@ void *fake_page_add(struct fake_domain *dom, uint64_t gfn, uint8_t type)
 	return frame_at(frame);
 }
 
+void fake_page_remove(struct fake_domain *dom, uint64_t gfn)
+{
+	struct fake_slot *slot = slot_of(dom, gfn);
+
+	MUST(slot->gfn, "gfn %#llx of domain %u is not populated", (unsigned long long)gfn,
+	     dom->domid);
+	/* Taken, no gfn's, and counted as nobody's page. */
+	*slot = (struct fake_slot){.gfn = UINT64_MAX, .frame = dom->grant_frame};
+	dom->tot_pages--;
+}
+
+void fake_dirty(struct fake_domain *dom, uint64_t gfn)
+{
+	HOLDS(gfn < FAKE_LOGGED);
+	if (dom->log_dirty)
+		dom->dirty[gfn / 64] |= 1ull << (gfn % 64);
+}
+
 void *fake_page(struct fake_domain *dom, uint64_t gfn)
 {
 	const struct fake_slot *slot = slot_of(dom, gfn);
@@ -220,6 +242,8 @@ static bool enter(enum fake_fn fn)
 	fake.calls[fn]++;
 	fake.last[fn] = fake.total;
 	fake_trace(fn);
+	if (fake.hook)
+		fake.hook(fn, fake.calls[fn]);
 	if (fake.total != fake.fail_at &&
 	    !(fn == fake.fail_fn && fake.calls[fn] == fake.fail_fn_at))
 		return false;
@@ -264,6 +288,7 @@ static void *buffer_keep(xc_hypercall_buffer_t *b, size_t octets)
 		buffers[i] = aligned_alloc(8, (octets + 7) / 8 * 8);
 		HOLDS(buffers[i]);
 		memset(buffers[i], 0xa5, octets);
+		buffer_octets[i] = octets;
 		fake.buffers++;
 		b->hbuf = buffers[i];
 		return b->hbuf;
@@ -296,6 +321,19 @@ static void *buffer_check(const void *p)
 	}
 	ck_abort_msg("a hypercall argument outside of all buffers");
 	return NULL;
+}
+
+/* The same, and so many octets of it. */
+static void *buffer_check_octets(const void *p, size_t octets)
+{
+	void *buffer = buffer_check(p);
+
+	for (unsigned i = 0; i < NR_LIVE; i++) {
+		if (buffers[i] == buffer)
+			MUST(buffer_octets[i] >= octets, "%zu octets of a buffer of %zu", octets,
+			     buffer_octets[i]);
+	}
+	return buffer;
 }
 
 void *xc__hypercall_buffer_alloc(xc_interface *xch, xc_hypercall_buffer_t *b, size_t size)
@@ -628,6 +666,82 @@ int xc_domain_remove_from_physmap(xc_interface *xch, uint32_t domid, xen_pfn_t g
 	return 0;
 }
 
+int xc_domain_decrease_reservation_exact(xc_interface *xch, uint32_t domid,
+					 unsigned long nr_extents, unsigned int extent_order,
+					 xen_pfn_t *extent_start)
+{
+	struct fake_domain *dom = domain_of(xch, domid);
+
+	fake.changes++;
+	if (enter(FN_DECREASE))
+		return -1;
+	HOLDS(nr_extents >= 1);
+	HOLDS(extent_order == 0);
+	for (unsigned long i = 0; i < nr_extents; i++)
+		fake_page_remove(dom, extent_start[i]);
+	return 0;
+}
+
+/* ---- log-dirty mode ----------------------------------------------------------------------- */
+
+int xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned int sop, unsigned int *mb,
+		      unsigned int mode)
+{
+	struct fake_domain *dom = domain_of(xch, domid);
+
+	HOLDS(!mb);
+	HOLDS(mode == 0);
+	MUST(sop == XEN_DOMCTL_SHADOW_OP_OFF || sop == XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY,
+	     "shadow op %u", sop);
+	if (enter(FN_SHADOW))
+		return -1;
+	if (sop == XEN_DOMCTL_SHADOW_OP_OFF) {
+		dom->log_dirty = dom->vram_tracked = false;
+		return 0;
+	}
+	if (dom->log_dirty || dom->vram_tracked) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(dom->dirty, 0, sizeof(dom->dirty));
+	dom->log_dirty = true;
+	fake.enables++;
+	return 0;
+}
+
+/* Xen copies whole octets, so up to 7 pfns more than asked for may be in the bitmap. */
+long long xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned int sop,
+			      xc_hypercall_buffer_t *dirty_bitmap, unsigned long pages,
+			      unsigned int mode, xc_shadow_op_stats_t *stats)
+{
+	struct fake_domain *dom = domain_of(xch, domid);
+	size_t octets = (pages + 7) / 8;
+	bool final = mode == XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL;
+
+	HOLDS(sop == XEN_DOMCTL_SHADOW_OP_CLEAN);
+	HOLDS(pages > 0);
+	HOLDS(pages <= FAKE_LOGGED);
+	HOLDS(mode == 0 || final);
+	HOLDS(stats);
+	if (enter(FN_LOGDIRTY))
+		return -1;
+	MUST(final == !!(dom->flags & XEN_DOMINF_shutdown), "the final look, at %s guest",
+	     final ? "a running" : "a suspended");
+	fake.cleans++;
+	fake.finals += final;
+	fake.last_pages = pages;
+	if (!dom->log_dirty) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(stats, 0, sizeof(*stats));
+	for (size_t i = 0; i < FAKE_LOGGED / 64; i++)
+		stats->dirty_count += (uint32_t)__builtin_popcountll(dom->dirty[i]);
+	memcpy(buffer_check_octets(dirty_bitmap->hbuf, octets), dom->dirty, octets);
+	memset(dom->dirty, 0, sizeof(dom->dirty));
+	return (long long)(pages - fake.short_log);
+}
+
 /* ---- what only PV guests need: this host has none ----------------------------------------- */
 
 #define NOT_FOR_HVM() ck_abort_msg("%s is for PV guests", __func__)
@@ -705,7 +819,9 @@ void xc_report_error(xc_interface *xch, int code, const char *fmt, ...)
 const char *xc_set_progress_prefix(xc_interface *xch, const char *doing)
 {
 	HOLDS(xch == &the_xch);
-	snprintf(fake.progress_prefix, sizeof(fake.progress_prefix), "%s", doing);
+	fake.progress_ended = !doing;
+	if (doing)
+		snprintf(fake.progress_prefix, sizeof(fake.progress_prefix), "%s", doing);
 	return NULL;
 }
 
@@ -825,8 +941,10 @@ int xenforeignmemory_unmap_resource(xenforeignmemory_handle *fmem,
 {
 	HOLDS(fmem == &the_fmem);
 	HOLDS(fres == &the_resource);
-	if (enter(FN_UNMAP_RESOURCE))
+	if (enter(FN_UNMAP_RESOURCE)) {
+		fres->addr = NULL; /* another may be mapped */
 		return -1;
+	}
 	mapping_drop(fres->addr, 1);
 	fres->addr = NULL;
 	return 0;

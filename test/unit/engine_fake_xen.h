@@ -54,10 +54,20 @@ enum fake_fn {
 	FN_UNMAP,
 	FN_MAP_RESOURCE,
 	FN_UNMAP_RESOURCE,
+	FN_SHADOW,
+	FN_LOGDIRTY,
+	FN_DECREASE,
 	FN_COUNT,
 	/* Only in the trace: */
 	FN_CB_SUSPEND,
 	FN_CB_STATIC_DATA_DONE,
+	FN_CB_QEMU_LOGDIRTY,
+	FN_CB_POLICY,
+	FN_CB_POSTCOPY,
+	FN_CB_CHECKPOINT,
+	FN_CB_WAIT_CHECKPOINT,
+	FN_CB_RESULTS,
+	FN_END,
 };
 
 const char *fake_fn_name(enum fake_fn fn);
@@ -85,6 +95,9 @@ struct fake_slot {
 };
 #define FAKE_SLOTS (1u << 16)
 
+/* The log of dirty pages goes so far. */
+#define FAKE_LOGGED (1u << 21)
+
 struct fake_domain {
 	uint32_t domid;
 	uint32_t flags; /* XEN_DOMINF_* with the shutdown reason */
@@ -102,6 +115,10 @@ struct fake_domain {
 	xen_msr_entry_t msrs[FAKE_MSRS];
 	uint32_t nr_leaves, nr_msrs;
 	uint32_t grant_frame;
+
+	bool log_dirty;
+	bool vram_tracked; /* log-dirty mode is taken until somebody switches it off */
+	uint64_t dirty[FAKE_LOGGED / 64];
 
 	struct fake_slot slots[FAKE_SLOTS];
 };
@@ -122,10 +139,18 @@ struct fake_xen {
 	int reported_errno;
 	char reported_text[600];
 	char progress_prefix[64];
+	bool progress_ended; /* the prefix is NULL now */
+	unsigned enables;    /* log-dirty mode switched on, by whom it concerns */
+	unsigned cleans;     /* looks at the log */
+	unsigned finals;     /* of these, as the final ones */
+	uint64_t last_pages; /* that the last one asked for */
 	unsigned long progress_done, progress_total;
 
 	/* ---- what to do ---- */
-	unsigned fail_at; /* the call of this number over all functions fails, 0 = none */
+	/* Called at each call, before it does anything; nth counts those of fn, from 1. */
+	void (*hook)(enum fake_fn fn, unsigned nth);
+	uint64_t short_log; /* so many pages less are returned than asked for */
+	unsigned fail_at;   /* the call of this number over all functions fails, 0 = none */
 	enum fake_fn fail_fn;
 	unsigned fail_fn_at; /* the call of this number of fail_fn fails */
 	int fail_errno;
@@ -153,6 +178,12 @@ struct fake_domain *fake_domain_add(uint32_t domid, uint64_t max_pages);
 
 /* Give it a page; its content is the frame's, zero. Returns the content. */
 void *fake_page_add(struct fake_domain *dom, uint64_t gfn, uint8_t type);
+
+/* Take a page away, as a guest's balloon driver gives it back. */
+void fake_page_remove(struct fake_domain *dom, uint64_t gfn);
+
+/* The guest writes to a page, if it may be logged. */
+void fake_dirty(struct fake_domain *dom, uint64_t gfn);
 
 /* Content of a populated gfn, or NULL. */
 void *fake_page(struct fake_domain *dom, uint64_t gfn);

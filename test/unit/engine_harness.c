@@ -42,11 +42,12 @@ static void on_log(void *data, enum xensr_level level, int errnum, const char *t
 static void on_progress(void *data, const char *what, uint64_t done, uint64_t total)
 {
 	HOLDS(data == &h);
-	if (h.progress_calls == 0) {
+	if (strcmp(what, h.progress_what) != 0) {
 		HOLDS(done == 0);
 		snprintf(h.progress_what, sizeof(h.progress_what), "%s", what);
+		h.progress_whats++;
+		h.progress_done = 0;
 	}
-	HOLDS(strcmp(what, h.progress_what) == 0);
 	HOLDS(done <= total);
 	h.progress_calls++;
 	h.progress_starts += done == 0;
@@ -61,6 +62,8 @@ static int on_suspend(void *data)
 	HOLDS(data == &h);
 	fake_trace(FN_CB_SUSPEND);
 	h.suspends++;
+	if (h.script)
+		h.script(FN_CB_SUSPEND, h.suspends);
 	if (h.source)
 		h.source->flags = h.suspend_flags;
 	errno = h.suspend_errno;
@@ -76,6 +79,102 @@ static int on_static_data_done(unsigned missing, void *data)
 	return h.static_answer;
 }
 
+/* What the test says to one of the other callbacks. */
+static int answer_of(unsigned callback, int otherwise)
+{
+	fake_trace(callback);
+	h.callbacks[callback]++;
+	return h.script ? h.script(callback, h.callbacks[callback]) : otherwise;
+}
+
+static int on_switch_qemu_logdirty(uint32_t domid, unsigned enable, void *data)
+{
+	HOLDS(data == &h);
+	HOLDS(domid == SOURCE_DOMID);
+	h.qemu_logging = enable;
+	return answer_of(FN_CB_QEMU_LOGDIRTY, 0);
+}
+
+static int on_policy(struct precopy_stats stats, void *data)
+{
+	HOLDS(data == &h);
+	HOLDS(h.nr_asked < HARNESS_ASKED);
+	h.asked[h.nr_asked++] = stats;
+	return answer_of(FN_CB_POLICY, XGS_POLICY_CONTINUE_PRECOPY);
+}
+
+static int on_save_postcopy(void *data)
+{
+	HOLDS(data == &h);
+	source_resume();
+	return answer_of(FN_CB_POSTCOPY, 1);
+}
+
+static int on_postcopy(void *data)
+{
+	HOLDS(data == &h);
+	h.target->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_running;
+	return answer_of(FN_CB_POSTCOPY, 1);
+}
+
+static int on_checkpoint(void *data)
+{
+	HOLDS(data == &h);
+	return answer_of(FN_CB_CHECKPOINT, 1);
+}
+
+static int on_wait_checkpoint(void *data)
+{
+	HOLDS(data == &h);
+	return answer_of(FN_CB_WAIT_CHECKPOINT, 1);
+}
+
+static int on_suspend_target(void *data)
+{
+	HOLDS(data == &h);
+	h.target->flags = h.suspend_flags;
+	return answer_of(FN_CB_SUSPEND, 1);
+}
+
+static void on_results(uint64_t store_gfn, uint64_t console_gfn, void *data)
+{
+	HOLDS(data == &h);
+	h.results.store_gfn = store_gfn;
+	h.results.console_gfn = console_gfn;
+	answer_of(FN_CB_RESULTS, 0);
+}
+
+void harness_save_type(enum xensr_stream_type type, int recv_fd)
+{
+	h.save.stream_type = type;
+	h.save.recv_fd = recv_fd;
+	h.save.callbacks.postcopy = on_save_postcopy;
+	h.save.callbacks.checkpoint = on_checkpoint;
+	if (type == XENSR_STREAM_COLO)
+		h.save.callbacks.wait_checkpoint = on_wait_checkpoint;
+}
+
+void harness_restore_type(enum xensr_stream_type type, int send_back_fd)
+{
+	struct xensr_restore_callbacks *cb = &h.restore.callbacks;
+
+	h.restore.stream_type = type;
+	h.restore.send_back_fd = send_back_fd;
+	cb->checkpoint = on_checkpoint;
+	if (type != XENSR_STREAM_COLO)
+		return;
+	cb->suspend = on_suspend_target;
+	cb->postcopy = on_postcopy;
+	cb->wait_checkpoint = on_wait_checkpoint;
+	cb->restore_results = on_results;
+}
+
+void harness_live(bool asked)
+{
+	h.save.live = true;
+	h.save.callbacks.precopy_policy = asked ? on_policy : NULL;
+}
+
 void harness_reset(void)
 {
 	fake_reset();
@@ -87,6 +186,7 @@ void harness_reset(void)
 	h.save.xch = fake_xch();
 	h.save.domid = SOURCE_DOMID;
 	h.save.callbacks.suspend = on_suspend;
+	h.save.callbacks.switch_qemu_logdirty = on_switch_qemu_logdirty;
 	h.save.callbacks.data = &h;
 	h.save.reports = (struct xensr_reports){
 		.log = on_log,
@@ -109,8 +209,9 @@ static void forget_reports(void)
 {
 	h.nr_logs = 0;
 	memset(h.nr_level, 0, sizeof(h.nr_level));
-	h.progress_calls = h.progress_falls = h.progress_starts = 0;
+	h.progress_calls = h.progress_falls = h.progress_starts = h.progress_whats = 0;
 	h.progress_done = h.progress_total = 0;
+	h.progress_what[0] = '\0';
 	memset(&h.err, 0, sizeof(h.err));
 }
 
@@ -118,8 +219,9 @@ int harness_save(int fd)
 {
 	forget_reports();
 	h.save.io_fd = fd;
+	memset(&h.saved, 0xa5, sizeof(h.saved));
 	errno = 0;
-	h.rc = xensr_save(&h.save, &h.err);
+	h.rc = xensr_save(&h.save, &h.saved, &h.err);
 	h.errnum = errno;
 	return h.rc;
 }
@@ -147,6 +249,8 @@ void harness_nothing_left(void)
 {
 	ck_assert_uint_eq(fake.mappings, 0);
 	ck_assert_uint_eq(fake.buffers, 0);
+	ck_assert(!h.source || !h.source->log_dirty);
+	ck_assert(!h.qemu_logging);
 }
 
 void harness_failed_somehow(void)
@@ -220,6 +324,17 @@ bool page_is_zero(const void *page)
 	return true;
 }
 
+void source_write(uint64_t pfn, uint64_t seed)
+{
+	page_fill(fake_page(h.source, pfn), pfn, seed);
+	fake_dirty(h.source, pfn);
+}
+
+void source_resume(void)
+{
+	h.source->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_running;
+}
+
 void source_fill(uint64_t first, uint64_t last)
 {
 	for (uint64_t pfn = first; pfn <= last; pfn++)
@@ -242,11 +357,16 @@ static void *chain_add(void *at, uint16_t type, uint16_t instance, const void *b
 
 uint32_t context_make(uint8_t *to)
 {
+	return context_make_aged(to, 0x5c);
+}
+
+uint32_t context_make_aged(uint8_t *to, uint8_t age)
+{
 	struct hvm_save_header header = {.magic = HVM_FILE_MAGIC, .version = HVM_FILE_VERSION};
 	uint8_t cpu[101];
 	uint8_t *at = to;
 
-	memset(cpu, 0x5c, sizeof(cpu));
+	memset(cpu, age, sizeof(cpu));
 	at = chain_add(at, HVM_SAVE_CODE(HEADER), 0, &header, sizeof(header));
 	at = chain_add(at, HVM_SAVE_CODE(CPU), 0, cpu, sizeof(cpu));
 	at = chain_add(at, HVM_SAVE_CODE(CPU), 1, cpu, sizeof(cpu));
@@ -500,10 +620,15 @@ uint64_t stream_run(struct stream *s, uint64_t first, uint32_t n, uint64_t seed)
 
 uint64_t stream_tsc(struct stream *s)
 {
+	return stream_tsc_aged(s, 0x123456789abcull);
+}
+
+uint64_t stream_tsc_aged(struct stream *s, uint64_t age)
+{
 	struct wire_x86_tsc_info tsc = {
 		.mode = 1,
 		.khz = 2400000,
-		.nsec = 0x123456789abcull,
+		.nsec = age,
 		.incarnation = 3,
 	};
 
@@ -512,8 +637,13 @@ uint64_t stream_tsc(struct stream *s)
 
 uint64_t stream_context(struct stream *s)
 {
+	return stream_context_aged(s, 0x5c);
+}
+
+uint64_t stream_context_aged(struct stream *s, uint8_t age)
+{
 	uint8_t context[FAKE_CONTEXT];
-	uint32_t octets = context_make(context);
+	uint32_t octets = context_make_aged(context, age);
 
 	return stream_record(s, REC_HVM_CONTEXT, context, octets);
 }

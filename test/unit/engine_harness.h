@@ -8,6 +8,8 @@
 
 #include <check.h>
 
+#include <xenctrl.h>
+#include <xenguest.h>
 #include <xensr.h>
 
 #include "engine_fake_xen.h"
@@ -18,13 +20,15 @@
 
 /* ---- the two operations ------------------------------------------------------------------ */
 
-#define HARNESS_LOGS 128u
+#define HARNESS_LOGS  256u
+#define HARNESS_ASKED 64u
 
 /* Parameters are filled by harness_reset(); change them before the run. */
 struct harness {
 	struct fake_domain *source, *target;
 	struct xensr_save_params save;
 	struct xensr_restore_params restore;
+	struct xensr_save_results saved;
 	struct xensr_restore_results results;
 
 	/* What the callbacks answer. */
@@ -32,18 +36,29 @@ struct harness {
 	int suspend_errno;
 	uint32_t suspend_flags; /* what the domain's flags become */
 	int static_answer;
+	/*
+	 * Asked for the answers of all callbacks but those above; nth counts the calls of each,
+	 * from 1. NULL: each says that all is well. May change the guest; for that alone it is
+	 * also called when the source is about to be suspended.
+	 */
+	int (*script)(unsigned callback, unsigned nth);
 
 	/* What happened. */
 	int rc, errnum;
 	struct xensr_error err;
 	unsigned suspends, static_calls, missing;
+	unsigned callbacks[FN_END];
+	bool qemu_logging;
+	unsigned nr_asked; /* by the precopy policy */
+	struct precopy_stats asked[HARNESS_ASKED];
 	unsigned nr_logs, nr_level[XENSR_LOG_ERROR + 1];
 	struct {
 		enum xensr_level level;
 		int errnum;
 		char text[560];
 	} logs[HARNESS_LOGS];
-	unsigned progress_calls, progress_falls, progress_starts;
+	/* progress_starts: that say 0 pages; progress_whats: different lines in a row. */
+	unsigned progress_calls, progress_falls, progress_starts, progress_whats;
 	uint64_t progress_done, progress_total;
 	char progress_what[64];
 };
@@ -56,6 +71,13 @@ void harness_reset(void);
 int harness_save(int fd);
 int harness_restore(int fd);
 
+/* All callbacks that a stream of this type needs. */
+void harness_save_type(enum xensr_stream_type type, int recv_fd);
+void harness_restore_type(enum xensr_stream_type type, int send_back_fd);
+
+/* A live save that asks the script before and after each round. */
+void harness_live(bool asked);
+
 /* Is there a line of this level that contains this text? */
 bool harness_logged(enum xensr_level level, const char *text);
 
@@ -65,7 +87,7 @@ void harness_failed(int errnum, const char *fmt, ...) __attribute__((format(prin
 /* Check that the last run failed with some errno and text, and left nothing. */
 void harness_failed_somehow(void);
 
-/* No mapping, no buffer. */
+/* No mapping, no buffer; nothing logs what the source writes. */
 void harness_nothing_left(void);
 
 /* ---- guests ------------------------------------------------------------------------------ */
@@ -74,6 +96,12 @@ void harness_nothing_left(void);
 void page_fill(void *page, uint64_t pfn, uint64_t seed);
 bool page_is(const void *page, uint64_t pfn, uint64_t seed);
 bool page_is_zero(const void *page);
+
+/* The source writes to a page, which is logged if anything logs. */
+void source_write(uint64_t pfn, uint64_t seed);
+
+/* It goes on after a suspend. */
+void source_resume(void);
 
 /* Pages first … last of the source, filled with seed 0. */
 void source_fill(uint64_t first, uint64_t last);
@@ -131,6 +159,9 @@ uint64_t stream_pages(struct stream *s, const uint64_t *entries, uint32_t count,
 uint64_t stream_run(struct stream *s, uint64_t first, uint32_t n, uint64_t seed);
 uint64_t stream_tsc(struct stream *s);
 uint64_t stream_context(struct stream *s);
+/* Those of a guest that is `age` old: each age has others. */
+uint64_t stream_tsc_aged(struct stream *s, uint64_t age);
+uint64_t stream_context_aged(struct stream *s, uint8_t age);
 uint64_t stream_params(struct stream *s, uint32_t count, const uint64_t (*params)[2]);
 /* The parameters of source_state(). */
 uint64_t stream_usual_params(struct stream *s, uint64_t special);
@@ -155,6 +186,7 @@ unsigned stream_items(const struct stream *s, struct stream_item items[STREAM_IT
 
 /* A context blob with a well-formed chain. Returns its size, at most FAKE_CONTEXT. */
 uint32_t context_make(uint8_t *to);
+uint32_t context_make_aged(uint8_t *to, uint8_t age);
 
 /* The runner of one program's suite. */
 int harness_main(Suite *suite);

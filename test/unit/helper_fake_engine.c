@@ -80,11 +80,13 @@ static int stream(int fd, bool writing, bool reporting, const struct xensr_repor
 	}
 }
 
-int xensr_save(const struct xensr_save_params *params, struct xensr_error *err)
+int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,
+	       struct xensr_error *err)
 {
 	const struct xensr_reports *reports = &params->reports;
 	char text[128];
 
+	(void)results;
 	(void)err;
 	switch (params->domid) {
 	case FAKE_CALLBACKS:

@@ -287,10 +287,10 @@ END_TEST
 /* What the guest lives by comes anew with each checkpoint; its memory need not. */
 START_TEST(checkpoints)
 {
-	static const uint32_t types[] = {STATIC,     PAGES,  TSC,     CONTEXT, PARAMS,
-					 CHECKPOINT, TSC,    PAGES,   CONTEXT, PARAMS,
-					 CHECKPOINT, PARAMS, CONTEXT, TSC,     CHECKPOINT,
-					 PAGES,      TSC,    CONTEXT, END};
+	static const uint32_t types[] = {STATIC,     PAGES,  TSC,     CONTEXT,   PARAMS,
+					 CHECKPOINT, TSC,    PAGES,   CONTEXT,   PARAMS,
+					 CHECKPOINT, PARAMS, CONTEXT, TSC,       CHECKPOINT,
+					 PAGES,      TSC,    CONTEXT, CHECKPOINT};
 	struct record rec;
 
 	stream_of(&s, 3, HVM, types, COUNT(types));

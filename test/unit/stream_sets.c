@@ -96,6 +96,87 @@ START_TEST(set_range)
 }
 END_TEST
 
+START_TEST(set_remove)
+{
+	struct pfn_set set = {0};
+
+	pfn_set_remove(&set, 5); /* of the empty set */
+	for (int i = 0; i < COUNT(members); i++)
+		ck_assert_int_eq(pfn_set_add(&set, members[i]), 0);
+	pfn_set_remove(&set, 2);
+	pfn_set_remove(&set, UINT64_MAX);
+	for (int i = 0; i < COUNT(members); i++) {
+		ck_assert(pfn_set_has(&set, members[i]));
+		pfn_set_remove(&set, members[i]);
+		ck_assert(!pfn_set_has(&set, members[i]));
+		for (int k = i + 1; k < COUNT(members); k++)
+			ck_assert(pfn_set_has(&set, members[k]));
+		pfn_set_remove(&set, members[i]); /* no member any more */
+	}
+	ck_assert_int_eq(pfn_set_add(&set, 63), 0);
+	ck_assert(pfn_set_has(&set, 63));
+	ck_assert(!pfn_set_has(&set, 64));
+	pfn_set_release(&set);
+}
+END_TEST
+
+START_TEST(set_words)
+{
+	struct pfn_set set = {0};
+	const uint64_t *leaf;
+
+	ck_assert_int_eq(pfn_set_add_word(&set, 64, 0), 0);
+	ck_assert_uint_eq(pfn_set_end(&set), 0); /* nothing was made for nothing */
+	ck_assert_ptr_null(pfn_set_leaf(&set, 0));
+	ck_assert_int_eq(pfn_set_add_word(&set, PFN_SET_LEAF + 128, 1ull << 63 | 2), 0);
+	ck_assert_int_eq(pfn_set_add_word(&set, PFN_SET_LEAF + 128, 4), 0); /* added, not set */
+	ck_assert(pfn_set_has(&set, PFN_SET_LEAF + 129));
+	ck_assert(pfn_set_has(&set, PFN_SET_LEAF + 130));
+	ck_assert(pfn_set_has(&set, PFN_SET_LEAF + 191));
+	ck_assert(!pfn_set_has(&set, PFN_SET_LEAF + 128));
+	ck_assert(!pfn_set_has(&set, PFN_SET_LEAF + 192));
+	ck_assert(!pfn_set_has(&set, 129));
+
+	ck_assert_ptr_null(pfn_set_leaf(&set, 0));
+	leaf = pfn_set_leaf(&set, PFN_SET_LEAF);
+	ck_assert_ptr_nonnull(leaf);
+	for (unsigned i = 0; i < PFN_SET_LEAF / 64; i++)
+		ck_assert_uint_eq(leaf[i], i == 2 ? 1ull << 63 | 6 : 0);
+	ck_assert_ptr_null(pfn_set_leaf(&set, 2 * PFN_SET_LEAF));
+	ck_assert_ptr_null(pfn_set_leaf(&set, 1ull << 39));
+
+	errno = 0;
+	ck_assert_int_eq(pfn_set_add_word(&set, PFN_LIMIT_X86, 1), -1);
+	ck_assert_int_eq(errno, ERANGE);
+	ck_assert_int_eq(pfn_set_add_word(&set, PFN_LIMIT_X86 - 64, 1ull << 63), 0);
+	ck_assert(pfn_set_has(&set, PFN_LIMIT_X86 - 1));
+	pfn_set_release(&set);
+	ck_assert_uint_eq(pfn_set_end(&set), 0);
+}
+END_TEST
+
+/* All members are found between 0 and the end, a leaf at a time. */
+START_TEST(set_end)
+{
+	struct pfn_set set = {0};
+	int found = 0;
+
+	for (int i = 0; i < COUNT(members) && members[i] < 1ull << 30; i++) {
+		ck_assert_int_eq(pfn_set_add(&set, members[i]), 0);
+		ck_assert_uint_gt(pfn_set_end(&set), members[i]);
+		ck_assert_uint_eq(pfn_set_end(&set) % PFN_SET_LEAF, 0);
+	}
+	for (uint64_t first = 0; first < pfn_set_end(&set); first += PFN_SET_LEAF) {
+		const uint64_t *leaf = pfn_set_leaf(&set, first);
+
+		for (unsigned i = 0; leaf && i < PFN_SET_LEAF / 64; i++)
+			found += __builtin_popcountll(leaf[i]);
+	}
+	ck_assert_int_eq(found, 9);
+	pfn_set_release(&set);
+}
+END_TEST
+
 /* The smallest structure of the API, as callers of three ages know it. */
 struct grown {
 	size_t size;
@@ -200,6 +281,9 @@ int main(void)
 	tcase_add_test(tc, set_members);
 	tcase_add_test(tc, set_runs);
 	tcase_add_test(tc, set_range);
+	tcase_add_test(tc, set_remove);
+	tcase_add_test(tc, set_words);
+	tcase_add_test(tc, set_end);
 	tcase_add_test(tc, params_of_all_ages);
 	tcase_add_test(tc, progress_is_sparse);
 	tcase_add_test(tc, first_error_wins);
