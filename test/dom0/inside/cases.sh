@@ -46,7 +46,7 @@ remus-half-way      | remus, half a checkpoint  | busy | fail_overs xensr xensr 
 TYPES=pvh+hvm+pv # those run when the host names none
 LIVE_TYPES=pvh+hvm # and PV, if the hypervisor has shadow paging, which Debian's has not
 xl info | grep -q '^virt_caps.* shadow' && LIVE_TYPES=$LIVE_TYPES+pv
-LIVE_BY_DEFAULT=no # for those who name no cases
+LIVE_BY_DEFAULT=yes # for those who name no cases
 
 round_trip() { # SAVER RESTORER
     save "$1" /images/guest &&
