@@ -65,6 +65,7 @@ struct restore_ctx {
  */
 struct restore_ops {
 	uint32_t guest_type; /* GUEST_X86_* of the domain header */
+	bool pfn_is_gfn;     /* no page names frames: a pfn may lose its memory and get other */
 
 	/* Once, after the headers. */
 	int (*setup)(struct restore_ctx *restore);

@@ -256,8 +256,54 @@ static int follow_revoked(struct restore_ctx *restore, const struct record *rec)
 	return 0;
 }
 
+static int release_some(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n)
+{
+	if (n && restore->ops->release(restore, pfns, n))
+		return -1;
+	for (uint32_t i = 0; i < n; i++)
+		pfn_set_remove(&restore->revoked, pfns[i]);
+	return 0;
+}
+
+/* What the stream revoked goes back to Xen. */
+static int release_revoked(struct restore_ctx *restore)
+{
+	uint64_t pfns[PAGES_BATCH];
+	uint32_t n = 0;
+
+	for (uint64_t first = 0; first < pfn_set_end(&restore->revoked); first += PFN_SET_LEAF) {
+		if (!pfn_set_leaf(&restore->revoked, first))
+			continue;
+		for (uint64_t pfn = first; pfn < first + PFN_SET_LEAF; pfn++) {
+			if (!pfn_set_has(&restore->revoked, pfn))
+				continue;
+			pfns[n++] = pfn;
+			if (n < PAGES_BATCH)
+				continue;
+			if (release_some(restore, pfns, n))
+				return -1;
+			n = 0;
+		}
+	}
+	return release_some(restore, pfns, n);
+}
+
+/*
+ * A guest that gives pages back and takes as many elsewhere may have all it is allowed to: then what
+ * it gave back has to go first.
+ */
+static int make_room(struct restore_ctx *restore, const struct record *rec)
+{
+	if (!restore->ops->pfn_is_gfn || pfn_set_end(&restore->revoked) == 0 ||
+	    restore->pages_populated + rec->populated <= restore->info.max_pages)
+		return 0;
+	return release_revoked(restore);
+}
+
 int restore_pages_populate(struct restore_ctx *restore, const struct record *rec)
 {
+	if (make_room(restore, rec))
+		return -1;
 	return restore->ops->populate(restore, rec->entries, rec->count, rec->populated);
 }
 
@@ -384,34 +430,9 @@ int restore_pages_keep(struct restore_ctx *restore, const struct record *rec)
 
 /* ---- at the end ---------------------------------------------------------------------------- */
 
-static int release_some(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n)
-{
-	if (n && restore->ops->release(restore, pfns, n))
-		return -1;
-	for (uint32_t i = 0; i < n; i++)
-		pfn_set_remove(&restore->revoked, pfns[i]);
-	return 0;
-}
-
 int restore_pages_end(struct restore_ctx *restore)
 {
-	uint32_t n = 0;
-
 	ctx_progress(&restore->ctx, restore->verifying ? verify_text : progress_text,
 		     restore->pages_received, restore->pages_received);
-	for (uint64_t first = 0; first < pfn_set_end(&restore->revoked); first += PFN_SET_LEAF) {
-		if (!pfn_set_leaf(&restore->revoked, first))
-			continue;
-		for (uint64_t pfn = first; pfn < first + PFN_SET_LEAF; pfn++) {
-			if (!pfn_set_has(&restore->revoked, pfn))
-				continue;
-			restore->pfns[n++] = pfn;
-			if (n < PAGES_BATCH)
-				continue;
-			if (release_some(restore, restore->pfns, n))
-				return -1;
-			n = 0;
-		}
-	}
-	return release_some(restore, restore->pfns, n);
+	return release_revoked(restore);
 }

@@ -291,6 +291,7 @@ static int stream_complete(struct restore_ctx *restore)
 
 const struct restore_ops restore_ops_x86_hvm = {
 	.guest_type = GUEST_X86_HVM,
+	.pfn_is_gfn = true,
 	.setup = setup,
 	.process_record = process_record,
 	.check_record = check_record,

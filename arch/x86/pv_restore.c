@@ -522,6 +522,7 @@ static int stream_complete(struct restore_ctx *restore)
 
 const struct restore_ops restore_ops_x86_pv = {
 	.guest_type = GUEST_X86_PV,
+	.pfn_is_gfn = false, /* page tables do */
 	.setup = setup,
 	.process_record = process_record,
 	.check_record = check_record,

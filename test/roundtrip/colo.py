@@ -178,6 +178,24 @@ class Answers(ColoCase):
                 self.assert_guest_lives(pair)
 
 
+class Cancelled(ColoCase):
+    def test_while_the_list_is_awaited(self):
+        """The secondary is there and says nothing: that must not keep a save from ending."""
+        asked = []
+
+        def hold(channel, kind, body):
+            if kind == DIRTY_PFN_LIST and not asked:
+                asked.append(kind)
+                pair.cancel("primary")
+                pair.primary.driver.process.wait(timeout=60)
+            return None  # unchanged
+        pair = self.pair("hvm", stream_type=COLO, checkpoints=3, edit_back=hold)
+        result = pair.run()
+        self.assertEqual(len(asked), 1)
+        self.assertFalse(result.primary.ok)
+        self.assertEqual(pair.here.show(pair.saved)["log_dirty"], 0)
+
+
 class BackChannelDamage(ColoCase):
     """What the secondary says of its dirty pages is checked like everything from afar."""
 

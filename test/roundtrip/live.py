@@ -405,6 +405,42 @@ class Ballooning(LiveCase):
                                 sim.hook("clean", 1, self.words("balloon", "in", 700),
                                          self.words("write", 700)))
 
+    def test_in_and_written_again_when_it_has_been_sent(self):
+        """Until the next cleaning its writes are not logged: it has to go out in the pause again."""
+        self.start("pvh")
+        self.hole()
+
+        def suspend():
+            self.sim_host.write(self.guest, [700])
+            return self.suspend()
+        self.saved_with("xensr", sim.hook("clean", 1, self.words("balloon", "in", 700),
+                                          self.words("write", 700)),
+                        answers={"suspend": suspend})
+
+    def test_in_before_it_is_looked_at_and_written_after(self):
+        self.start("pvh")
+        self.hole()
+        self.saved_with("xensr", sim.hook("enable", 1, self.words("balloon", "in", 700),
+                                          self.words("write", 700)),
+                        sim.hook("getpageframeinfo3", 1030, self.words("write", 700)))
+
+    def test_one_given_back_and_one_got_far_away_in_the_first_round(self):
+        """Behind the round's back: the number of pages is what it was."""
+        self.start("pvh")
+        far = 0x40000
+        self.saved_with("xensr",
+                        sim.hook("getpageframeinfo3", 1420, self.words("balloon", "out", 700),
+                                 self.words("balloon", "in", far), self.words("write", far)),
+                        sim.hook("clean", 1, self.words("write", "0-99")), gone=[700])
+
+    def test_many_got_by_a_guest_that_has_all_it_may_have(self):
+        """What it gave back has to go before it can have others."""
+        self.start("pvh")
+        far = f"{0x40000}-{0x40000 + 1199}"
+        self.saved_with("xensr", sim.hook("clean", 1, self.words("balloon", "out", "700-1999"),
+                                          self.words("balloon", "in", far),
+                                          self.words("write", far)), restorers=("xensr",))
+
     def test_in(self):
         """Written to before the next cleaning: nothing says so but the page's being there."""
         for kind in KINDS:
