@@ -95,8 +95,9 @@ enum xensr_stream_type {
  */
 struct xensr_save_callbacks {
 	int (*suspend)(void *data); /* mandatory; 0 = FAILED, else the domain is suspended */
-	/* Asked before each round of a live save with the pages it will send as dirty_count,
-	   and after each with -1. NULL: see enum xensr_precopy. */
+	/* Asked before each round of a live save with the pages it would send as dirty_count
+	   (the first time: all the domain has), and after each with -1. What a round that is
+	   not sent would have sent is sent in the pause. NULL: see enum xensr_precopy. */
 	int (*precopy_policy)(struct precopy_stats stats, void *data);
 	int (*postcopy)(void *data);
 	int (*checkpoint)(void *data);
@@ -192,8 +193,8 @@ struct xensr_restore_params {
 	int send_back_fd;                      /* COLO's back channel, else -1 */
 	/* Verify data that differs is a warning, not an error. */
 	bool tolerate_differences;
-	/* Octets that one checkpoint may take up in our memory; 0: what the domain may have,
-	   and 64 MiB. */
+	/* Octets that one checkpoint may take up in our memory; 0: each page the domain may
+	   have once, and 64 MiB. */
 	uint64_t checkpoint_limit;
 	struct xensr_reports reports;
 	struct xensr_restore_callbacks callbacks;
