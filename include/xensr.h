@@ -111,7 +111,8 @@ struct xensr_save_callbacks {
 enum xensr_precopy {
 	/*
 	 * When the pause, estimated from what is dirty and how fast it was sent, meets
-	 * downtime_target_ms and another round would not halve it; or when further rounds no longer help, or max_iterations are done.
+	 * downtime_target_ms and another round would not halve it; or when further rounds no
+	 * longer help, or max_iterations are done.
 	 */
 	XENSR_PRECOPY_TARGET = 0,
 	/* As stock: when fewer than 50 pages are dirty, or five rounds are done. */
