@@ -1,6 +1,6 @@
 #!/bin/bash
 # build-hypervisor.sh VERSION - Debian's hypervisor of that version with shadow paging, which live
-# migration and Remus of PV guests need and Debian's own is built without.
+# migration and Remus of PV guests need; Debian's own 4.20 is built without.
 #
 # The sources Debian has of it (without its patches, which are about the tools), built inside the root of that version, on top of it: an overlay takes
 # what apt and make write, so the root stays as it is. Result: $CACHE/hypervisor-RELEASE-KEY/xen.elf.
