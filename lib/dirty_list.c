@@ -41,7 +41,7 @@ static int receive_pfns(struct xensr_ctx *ctx, struct xensr_ctx *channel, struct
 						"back channel: pfn %#" PRIx64
 						" is beyond the guest's last, %#" PRIx64,
 						pfns[i], log->nr_pfns - 1);
-			log->bitmap[pfns[i] / 64] |= 1ull << (pfns[i] % 64);
+			log_dirty_add(log, pfns[i]);
 		}
 		count -= n;
 	}

@@ -46,6 +46,12 @@ int log_dirty_enable(struct xensr_ctx *ctx, xc_interface *xch, uint32_t domid,
 int log_dirty_clean(struct xensr_ctx *ctx, xc_interface *xch, uint32_t domid, struct log_dirty *log,
 		    bool final, uint64_t *dirty) MUST_CHECK;
 
+/* Set the bit of a pfn below nr_pfns. */
+static inline void log_dirty_add(struct log_dirty *log, uint64_t pfn)
+{
+	log->bitmap[pfn / 64] |= 1ull << (pfn % 64);
+}
+
 /* The number of bits set. */
 uint64_t log_dirty_count(const struct log_dirty *log);
 

@@ -124,6 +124,29 @@ uint64_t pfn_set_end(const struct pfn_set *set)
 	return (uint64_t)set->nr_directories << TOP_SHIFT;
 }
 
+uint64_t pfn_set_next(const struct pfn_set *set, uint64_t pfn)
+{
+	uint64_t end = pfn_set_end(set);
+
+	while (pfn < end) {
+		const uint64_t *leaf = leaf_of(set, pfn);
+		uint64_t bits;
+
+		if (!leaf) {
+			uint64_t d = pfn >> TOP_SHIFT;
+			unsigned shift = set->directories[d] ? LEAF_SHIFT : TOP_SHIFT;
+
+			pfn = ((pfn >> shift) + 1) << shift;
+			continue;
+		}
+		bits = leaf[word_of(pfn)] >> (pfn % 64);
+		if (bits)
+			return pfn + (uint64_t)__builtin_ctzll(bits);
+		pfn = (pfn / 64 + 1) * 64;
+	}
+	return UINT64_MAX;
+}
+
 int pfn_set_add_run(struct pfn_set *set, uint64_t first, uint64_t n)
 {
 	for (uint64_t pfn = first; pfn < first + n; pfn += 64) {

@@ -46,6 +46,9 @@ const uint64_t *pfn_set_leaf(const struct pfn_set *set, uint64_t first);
 /* The first pfn past all leaves there are. */
 uint64_t pfn_set_end(const struct pfn_set *set);
 
+/* The first member at or after pfn, or UINT64_MAX. */
+uint64_t pfn_set_next(const struct pfn_set *set, uint64_t pfn);
+
 /* Is any of first … first + n - 1 a member, where 64 divides both? */
 bool pfn_set_has_any(const struct pfn_set *set, uint64_t first, uint64_t n);
 

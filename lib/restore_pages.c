@@ -188,17 +188,13 @@ int restore_verify_finish(struct restore_ctx *restore)
 
 	if (!restore->verifying)
 		return 0;
-	for (uint64_t first = 0; first < pfn_set_end(&restore->different); first += PFN_SET_LEAF) {
-		if (!pfn_set_leaf(&restore->different, first))
+	for (uint64_t pfn = pfn_set_next(&restore->different, 0); pfn != UINT64_MAX;
+	     pfn = pfn_set_next(&restore->different, pfn + 1)) {
+		if (restore->ops->page_is_remade(restore, pfn))
 			continue;
-		for (uint64_t pfn = first; pfn < first + PFN_SET_LEAF; pfn++) {
-			if (!pfn_set_has(&restore->different, pfn) ||
-			    restore->ops->page_is_remade(restore, pfn))
-				continue;
-			if (count++ < LISTED)
-				len += (size_t)snprintf(list + len, sizeof(list) - len,
-							"%s%#" PRIx64, len ? ", " : "", pfn);
-		}
+		if (count++ < LISTED)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%#" PRIx64,
+						len ? ", " : "", pfn);
 	}
 	restore->results.differences = count;
 	if (count == 0 && restore->pages_received == 0)
@@ -256,36 +252,25 @@ static int follow_revoked(struct restore_ctx *restore, const struct record *rec)
 	return 0;
 }
 
-static int release_some(struct restore_ctx *restore, const uint64_t *pfns, uint32_t n)
-{
-	if (n && restore->ops->release(restore, pfns, n))
-		return -1;
-	for (uint32_t i = 0; i < n; i++)
-		pfn_set_remove(&restore->revoked, pfns[i]);
-	return 0;
-}
-
 /* What the stream revoked goes back to Xen. */
 static int release_revoked(struct restore_ctx *restore)
 {
 	uint64_t pfns[PAGES_BATCH];
 	uint32_t n = 0;
 
-	for (uint64_t first = 0; first < pfn_set_end(&restore->revoked); first += PFN_SET_LEAF) {
-		if (!pfn_set_leaf(&restore->revoked, first))
+	for (uint64_t pfn = pfn_set_next(&restore->revoked, 0); pfn != UINT64_MAX;
+	     pfn = pfn_set_next(&restore->revoked, pfn + 1)) {
+		pfns[n++] = pfn;
+		if (n < PAGES_BATCH)
 			continue;
-		for (uint64_t pfn = first; pfn < first + PFN_SET_LEAF; pfn++) {
-			if (!pfn_set_has(&restore->revoked, pfn))
-				continue;
-			pfns[n++] = pfn;
-			if (n < PAGES_BATCH)
-				continue;
-			if (release_some(restore, pfns, n))
-				return -1;
-			n = 0;
-		}
+		if (restore->ops->release(restore, pfns, n))
+			return -1;
+		n = 0;
 	}
-	return release_some(restore, pfns, n);
+	if (n && restore->ops->release(restore, pfns, n))
+		return -1;
+	pfn_set_release(&restore->revoked);
+	return 0;
 }
 
 /*

@@ -16,11 +16,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <xen/sched.h>
 #include <xen/version.h>
 
+#include "clock.h"
 #include "io.h"
 #include "params.h"
 #include "record.h"
@@ -35,19 +35,11 @@ static bool is_checkpointed(const struct save_ctx *save)
 
 /* ---- what the toolstack does ------------------------------------------------------------- */
 
-static uint64_t usecs_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* Have the toolstack suspend the guest, and see that it is. */
 static int suspend_domain(struct save_ctx *save)
 {
 	const struct xensr_save_callbacks *cb = &save->params.callbacks;
-	uint64_t start = usecs_now();
+	uint64_t start = clock_usecs();
 	int reason;
 
 	errno = 0;
@@ -63,7 +55,7 @@ static int suspend_domain(struct save_ctx *save)
 					? "domain %u is still running after the suspend"
 					: "domain %u has shut down for another reason than suspend",
 				save->domid);
-	save->results.suspend_usecs = usecs_now() - start;
+	save->results.suspend_usecs = clock_usecs() - start;
 	return 0;
 }
 
@@ -211,7 +203,7 @@ static int send_verify_data(struct save_ctx *save)
 
 static void report_pause(struct save_ctx *save, uint64_t start, uint64_t memory, uint64_t pages)
 {
-	uint64_t end = usecs_now();
+	uint64_t end = clock_usecs();
 
 	save->results.pause_usecs = end - start;
 	ctx_log(&save->ctx, is_checkpointed(save) ? XENSR_LOG_DETAIL : XENSR_LOG_INFO,
@@ -224,11 +216,11 @@ static void report_pause(struct save_ctx *save, uint64_t start, uint64_t memory,
 /* The guest has just been suspended: send what is left, and close the image. */
 static int close_image(struct save_ctx *save)
 {
-	uint64_t start = usecs_now(), pages = save->results.pages, memory;
+	uint64_t start = clock_usecs(), pages = save->results.pages, memory;
 
 	if (save_rest(save))
 		return -1;
-	memory = usecs_now();
+	memory = clock_usecs();
 	pages = save->results.pages - pages;
 	if (send_verify_data(save) || save->ops->end_of_checkpoint(save) ||
 	    write_record(&save->ctx, is_checkpointed(save) ? REC_CHECKPOINT : REC_END, NULL, 0))

@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include <xenguest.h>
 
+#include "clock.h"
 #include "dirty_list.h"
 #include "io.h"
 #include "precopy.h"
@@ -131,16 +131,9 @@ static int send_dirty(struct save_ctx *save, const char *part, uint64_t dirty)
 /* Add what was deferred to the bitmap. */
 static void merge_deferred(struct save_ctx *save)
 {
-	uint64_t end = pfn_set_end(&save->deferred);
-
-	for (uint64_t first = 0; first < end; first += PFN_SET_LEAF) {
-		const uint64_t *leaf = pfn_set_leaf(&save->deferred, first);
-
-		for (uint64_t pfn = first; leaf && pfn < first + PFN_SET_LEAF; pfn += 64) {
-			if (pfn < save->dirty.nr_pfns)
-				save->dirty.bitmap[pfn / 64] |= leaf[(pfn - first) / 64];
-		}
-	}
+	for (uint64_t pfn = pfn_set_next(&save->deferred, 0); pfn < save->dirty.nr_pfns;
+	     pfn = pfn_set_next(&save->deferred, pfn + 1))
+		log_dirty_add(&save->dirty, pfn);
 	pfn_set_release(&save->deferred);
 }
 
@@ -159,14 +152,6 @@ static int defer_dirty(struct save_ctx *save)
 }
 
 /* ---- rounds -------------------------------------------------------------------------------- */
-
-static double seconds_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 /* Ask the toolstack, if it wants to be asked. before: what the round to come would send. */
 static int ask_policy(struct save_ctx *save, const struct precopy_state *state, uint64_t written,
@@ -231,14 +216,15 @@ static int decide(struct save_ctx *save, const struct precopy_state *state, uint
 static int send_round(struct save_ctx *save, struct precopy_state *state)
 {
 	uint64_t pages = save->results.pages, octets = save->ctx.offset, dirty;
-	double start = seconds_now(), seconds;
+	uint64_t start = clock_usecs();
+	double seconds;
 	char part[24];
 
 	snprintf(part, sizeof(part), ", round %u", state->rounds + 1);
 	if (state->rounds == 0 ? send_everything(save, part) : send_dirty(save, part, state->dirty))
 		return -1;
 	save->results.rounds++;
-	seconds = seconds_now() - start;
+	seconds = (double)(clock_usecs() - start) / 1e6;
 	if (log_dirty_clean(&save->ctx, save->xch, save->domid, &save->dirty, false, &dirty) ||
 	    save_refresh_info(save) || save_p2m_follow(save))
 		return -1;

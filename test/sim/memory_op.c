@@ -29,28 +29,38 @@ static long maximum_gpfn(struct sim_host *host, uint64_t arg)
 					      : pv_maximum_pfn(domain);
 }
 
+/* The domain and the list of a reservation. 0 or -errno. */
+static long reservation(struct sim_host *host, uint64_t arg,
+			const struct xen_memory_reservation **op, struct sim_domain **domain,
+			xen_pfn_t **list)
+{
+	*op = sim_handle(host, arg, sizeof(**op));
+	if (!*op)
+		return -EFAULT;
+	*domain = sim_domain_get(host, (*op)->domid);
+	if (!*domain)
+		return -ESRCH;
+	*list = sim_handle(host, SIM_HANDLE_ADDRESS((*op)->extent_start),
+			   (*op)->nr_extents * sizeof(**list));
+	return *list ? 0 : -EFAULT;
+}
+
 /*
  * Returns the number of extents done; the rest met an obstacle. A PV domain is told where its
  * frames are.
  */
 static long populate_physmap(struct sim_host *host, uint64_t arg)
 {
-	const struct xen_memory_reservation *op = sim_handle(host, arg, sizeof(*op));
+	const struct xen_memory_reservation *op;
 	struct sim_domain *domain;
 	xen_pfn_t *gfns;
 	uint64_t done;
+	long rc = reservation(host, arg, &op, &domain, &gfns);
 
-	if (!op)
-		return -EFAULT;
-	domain = sim_domain_get(host, op->domid);
-	if (!domain)
-		return -ESRCH;
+	if (rc)
+		return rc;
 	if (op->extent_order > SIM_MAX_ORDER)
 		return -EPERM;
-	gfns = sim_handle(host, SIM_HANDLE_ADDRESS(op->extent_start),
-			  op->nr_extents * sizeof(*gfns));
-	if (!gfns)
-		return -EFAULT;
 	for (done = 0; done < op->nr_extents; done++) {
 		if (op->extent_order > host->state->refuse_order_above ||
 		    sim_p2m_populate(domain, gfns[done], op->extent_order))
@@ -64,22 +74,16 @@ static long populate_physmap(struct sim_host *host, uint64_t arg)
 /* Give pages back: HVM by gfn, PV by frame, which nothing may use as a page table. */
 static long decrease_reservation(struct sim_host *host, uint64_t arg)
 {
-	const struct xen_memory_reservation *op = sim_handle(host, arg, sizeof(*op));
+	const struct xen_memory_reservation *op;
 	struct sim_domain *domain;
-	const xen_pfn_t *list;
+	xen_pfn_t *list;
 	uint64_t done;
+	long rc = reservation(host, arg, &op, &domain, &list);
 
-	if (!op)
-		return -EFAULT;
-	domain = sim_domain_get(host, op->domid);
-	if (!domain)
-		return -ESRCH;
+	if (rc)
+		return rc;
 	if (op->extent_order != 0)
 		return -EPERM;
-	list = sim_handle(host, SIM_HANDLE_ADDRESS(op->extent_start),
-			  op->nr_extents * sizeof(*list));
-	if (!list)
-		return -EFAULT;
 	for (done = 0; done < op->nr_extents; done++) {
 		uint64_t gfn = list[done];
 

@@ -40,8 +40,8 @@ static const uint64_t members[] = {0,
 				   32767,
 				   32768,
 				   0xfffff,
-				   1ull << 24,
 				   (1ull << 24) - 1,
+				   1ull << 24,
 				   1ull << 39,
 				   PFN_LIMIT_X86 - 1};
 
@@ -177,6 +177,28 @@ START_TEST(set_end)
 }
 END_TEST
 
+/* From member to member, upwards, and from between them. */
+START_TEST(set_next)
+{
+	struct pfn_set set = {0};
+	uint64_t pfn = 0;
+
+	ck_assert_uint_eq(pfn_set_next(&set, 0), UINT64_MAX);
+	for (int i = COUNT(members); i--;)
+		ck_assert_int_eq(pfn_set_add(&set, members[i]), 0);
+	for (int i = 0; i < COUNT(members); i++) {
+		ck_assert_uint_eq(pfn_set_next(&set, pfn), members[i]);
+		ck_assert_uint_eq(pfn_set_next(&set, members[i]), members[i]);
+		pfn = members[i] + 1;
+	}
+	ck_assert_uint_eq(pfn_set_next(&set, pfn), UINT64_MAX);
+	ck_assert_uint_eq(pfn_set_next(&set, UINT64_MAX), UINT64_MAX);
+	pfn_set_remove(&set, members[0]);
+	ck_assert_uint_eq(pfn_set_next(&set, 0), members[1]);
+	pfn_set_release(&set);
+}
+END_TEST
+
 /* The smallest structure of the API, as callers of three ages know it. */
 struct grown {
 	size_t size;
@@ -284,6 +306,7 @@ int main(void)
 	tcase_add_test(tc, set_remove);
 	tcase_add_test(tc, set_words);
 	tcase_add_test(tc, set_end);
+	tcase_add_test(tc, set_next);
 	tcase_add_test(tc, params_of_all_ages);
 	tcase_add_test(tc, progress_is_sparse);
 	tcase_add_test(tc, first_error_wins);
