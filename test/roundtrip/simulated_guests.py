@@ -7,7 +7,7 @@ import time
 import sim
 import sim_case
 from replication import COLO, Replication
-from sim_case import SimCase, needs_stock
+from sim_case import SimCase, needs_stock, needs_stock_colo_secondary
 
 LIVE = 1  # XCFLAGS_LIVE
 KINDS = ("hvm", "pvh", "pv64", "pv32")
@@ -225,6 +225,7 @@ class BothSides(SimCase):
             last = result.checkpoints[result.complete - 1].snapshot
             self.assertEqual(last.compare(pair.saved, pair.there, pair.restored), "same")
 
+    @needs_stock_colo_secondary
     def test_colo(self):
         pair, result = self.replicate("hvm", stream_type=COLO,
                                       secondary_guest={"working_set": 300, "rate": 20000})
