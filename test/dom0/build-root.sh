@@ -13,6 +13,7 @@ packages() {
     echo "xen-hypervisor-$1-amd64 xen-utils-$1 xenstore-utils linux-image-amd64" \
         "kmod busybox-static cpio strace libgcc-s1 qemu-system-xen seabios xz-utils"
     echo "build-essential autoconf automake libtool pkg-config libxen-dev check"
+    echo "libxxhash-dev libjansson-dev libcairo2-dev libzstd-dev"
 }
 
 root_of() {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xensr: looks into saved domains. This file picks the subcommand.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "xensr.h"
+
+/* In the order in which --help shows them. */
+static const struct command commands[] = {
+	{NULL, NULL, NULL},
+};
+
+static void print_help(FILE *out)
+{
+	fputs("usage: xensr COMMAND [OPTION...] [FILE...]\n\ncommands:\n", out);
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-10s %s\n", c->name, c->summary);
+	fputs("\n`xensr COMMAND --help' says more of each.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		print_help(stdout);
+		return EXIT_FINE;
+	}
+	if (argc >= 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))) {
+		printf("xensr %s\n", xensr_version());
+		return EXIT_FINE;
+	}
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	for (const struct command *c = commands; c->name; c++) {
+		if (!strcmp(argv[1], c->name))
+			return c->run(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "xensr: there is no command `%s'; see xensr --help\n", argv[1]);
+	return EXIT_USAGE;
+}
