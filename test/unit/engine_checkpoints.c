@@ -1090,29 +1090,19 @@ START_TEST(colo_call_fails)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("engine with checkpoints");
 	TCase *tc;
 
 	signal(SIGPIPE, SIG_IGN);
-	tc = tcase(suite, "cut");
+	tc = harness_tcase(suite, "cut", setup, teardown);
 	tcase_add_test(tc, cut_anywhere);
 	tcase_add_test(tc, cut_is_told);
 	tcase_add_test(tc, reset_connection);
 	tcase_add_test(tc, unreadable_is_an_error);
 
-	tc = tcase(suite, "end");
+	tc = harness_tcase(suite, "end", setup, teardown);
 	tcase_add_loop_test(tc, end_after_checkpoint, 1, LAST + 1);
 	tcase_add_loop_test(tc, end_of_image, 1, LAST + 1);
 	tcase_add_test(tc, end_of_half_an_image);
@@ -1121,18 +1111,18 @@ int main(void)
 	tcase_add_test(tc, plain_restore);
 	tcase_add_loop_test(tc, verify_among_checkpoints, 1, LAST + 1);
 
-	tc = tcase(suite, "damage");
+	tc = harness_tcase(suite, "damage", setup, teardown);
 	tcase_add_test(tc, bit_flips);
 	tcase_add_loop_test(tc, damage_is_no_failover, 0, DAMAGES);
 	tcase_add_loop_test(tc, bad_body, 0, 3);
 
-	tc = tcase(suite, "callbacks");
+	tc = harness_tcase(suite, "callbacks", setup, teardown);
 	tcase_add_loop_test(tc, checkpoint_says_failover, 1, LAST + 1);
 	tcase_add_loop_test(tc, checkpoint_says_error, 0, 3 * 3);
 	tcase_add_test(tc, descriptor_is_handed_up);
 	tcase_add_loop_test(tc, missing_callbacks, 0, 6);
 
-	tc = tcase(suite, "limits and faults");
+	tc = harness_tcase(suite, "limits and faults", setup, teardown);
 	tcase_add_test(tc, over_the_limit);
 	tcase_add_test(tc, default_limit);
 	tcase_add_test(tc, sweep_is_long_enough);
@@ -1140,7 +1130,7 @@ int main(void)
 	tcase_add_loop_test(tc, allocation_fails, 1, ALLOCATIONS);
 	tcase_add_test(tc, no_memory_for_checkpoint);
 
-	tc = tcase(suite, "COLO");
+	tc = harness_tcase(suite, "COLO", setup, teardown);
 	tcase_add_test(tc, colo_rounds);
 	tcase_add_test(tc, colo_cuts);
 	tcase_add_test(tc, colo_parameter_goes);

@@ -736,6 +736,35 @@ unsigned stream_items(const struct stream *s, struct stream_item items[STREAM_IT
 	return n;
 }
 
+struct log_dirty harness_log(struct xensr_ctx *ctx, uint64_t nr_pfns)
+{
+	struct log_dirty log = {0};
+
+	ck_assert_int_eq(log_dirty_reserve(ctx, fake_xch(), &log, nr_pfns), 0);
+	ck_assert_uint_eq(log.nr_pfns, nr_pfns);
+	return log;
+}
+
+void log_mark(struct log_dirty *log, uint64_t pfn)
+{
+	log->bitmap[pfn / 64] |= 1ull << (pfn % 64);
+}
+
+bool log_marked(const struct log_dirty *log, uint64_t pfn)
+{
+	return log->bitmap[pfn / 64] >> (pfn % 64) & 1;
+}
+
+TCase *harness_tcase(Suite *suite, const char *name, SFun set_up, SFun tear_down)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_set_timeout(tc, 120); /* only a hang takes that long */
+	suite_add_tcase(suite, tc);
+	return tc;
+}
+
 int harness_main(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);

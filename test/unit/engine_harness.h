@@ -14,6 +14,7 @@
 
 #include "engine_fake_xen.h"
 #include "format.h"
+#include "log_dirty.h"
 
 #define SOURCE_DOMID 5u
 #define TARGET_DOMID 7u
@@ -187,6 +188,14 @@ unsigned stream_items(const struct stream *s, struct stream_item items[STREAM_IT
 /* A context blob with a well-formed chain. Returns its size, at most FAKE_CONTEXT. */
 uint32_t context_make(uint8_t *to);
 uint32_t context_make_aged(uint8_t *to, uint8_t age);
+
+/* A log of dirty pages for that many pfns, all clean; release it. Mark one; is it marked? */
+struct log_dirty harness_log(struct xensr_ctx *ctx, uint64_t nr_pfns);
+void log_mark(struct log_dirty *log, uint64_t pfn);
+bool log_marked(const struct log_dirty *log, uint64_t pfn);
+
+/* A case of the suite; what goes before and after each of its tests may be NULL. */
+TCase *harness_tcase(Suite *suite, const char *name, SFun set_up, SFun tear_down);
 
 /* The runner of one program's suite. */
 int harness_main(Suite *suite);

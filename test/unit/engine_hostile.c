@@ -1030,22 +1030,12 @@ START_TEST(damage_everywhere)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("engine against hostile streams");
 	TCase *tc;
 
-	tc = tcase(suite, "pfns");
+	tc = harness_tcase(suite, "pfns", setup, teardown);
 	tcase_add_loop_test(tc, pfn_beyond_domain, 0, 2);
 	tcase_add_test(tc, pfn_last_of_domain);
 	tcase_add_test(tc, pfn_beyond_x86);
@@ -1056,18 +1046,18 @@ int main(void)
 	tcase_add_test(tc, pfn_twice_in_stream);
 	tcase_add_test(tc, pfn_before_its_run);
 
-	tc = tcase(suite, "no memory");
+	tc = harness_tcase(suite, "no memory", setup, teardown);
 	tcase_add_test(tc, more_than_max_pages);
 	tcase_add_test(tc, host_out_of_memory);
 	tcase_add_loop_test(tc, more_than_max_pages_at_once, 0, 8);
 	tcase_add_test(tc, populate_not_permitted);
 
-	tc = tcase(suite, "claims");
+	tc = harness_tcase(suite, "claims", setup, teardown);
 	tcase_add_test(tc, claims_context);
 	tcase_add_test(tc, claims_pages);
 	tcase_add_loop_test(tc, length_wraps, 0, 14);
 
-	tc = tcase(suite, "parameters");
+	tc = harness_tcase(suite, "parameters", setup, teardown);
 	tcase_add_loop_test(tc, ring_not_brought, 0, 14);
 	tcase_add_loop_test(tc, ring_at_zero, 0, 2);
 	tcase_add_loop_test(tc, ring_without_memory, 0, 2);
@@ -1076,7 +1066,7 @@ int main(void)
 	tcase_add_test(tc, param_twice);
 	tcase_add_loop_test(tc, param_count_wrong, 0, 5);
 
-	tc = tcase(suite, "refused by Xen");
+	tc = harness_tcase(suite, "refused by Xen", setup, teardown);
 	tcase_add_test(tc, policy_refused_leaf);
 	tcase_add_test(tc, policy_refused_msr);
 	tcase_add_test(tc, policy_refused);
@@ -1085,12 +1075,12 @@ int main(void)
 	tcase_add_test(tc, tsc_refused);
 	tcase_add_test(tc, clear_refused);
 
-	tc = tcase(suite, "wrong stream");
+	tc = harness_tcase(suite, "wrong stream", setup, teardown);
 	tcase_add_test(tc, pv_into_hvm);
 	tcase_add_test(tc, hvm_into_pv);
 	tcase_add_loop_test(tc, bad_headers, 0, 8);
 
-	tc = tcase(suite, "wrong record");
+	tc = harness_tcase(suite, "wrong record", setup, teardown);
 	tcase_add_loop_test(tc, bad_record, 0, BAD_RECORDS);
 	tcase_add_loop_test(tc, bad_record_later, 0, 2);
 	tcase_add_loop_test(tc, record_twice, 0, 2);
@@ -1100,7 +1090,7 @@ int main(void)
 	tcase_add_loop_test(tc, page_record_length_wrong, 0, 2);
 	tcase_add_loop_test(tc, page_record_count_wrong, 0, 3);
 
-	tc = tcase(suite, "cut and damaged");
+	tc = harness_tcase(suite, "cut and damaged", setup, teardown);
 	tcase_add_test(tc, cut_everywhere);
 	tcase_add_loop_test(tc, damage_everywhere, 0, 8);
 	return harness_main(suite);

@@ -681,48 +681,38 @@ START_TEST(stream_is_stopped)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("engine live");
 	TCase *tc;
 
-	tc = tcase(suite, "rounds");
+	tc = harness_tcase(suite, "rounds", setup, NULL);
 	tcase_add_test(tc, rounds);
 	tcase_add_test(tc, order);
 	tcase_add_loop_test(tc, stop, 1, 8);
 	tcase_add_loop_test(tc, policy_gives_up, 0, 3 * 4);
 
-	tc = tcase(suite, "own policy");
+	tc = harness_tcase(suite, "own policy", setup, NULL);
 	tcase_add_loop_test(tc, as_stock, 0, 2);
 	tcase_add_test(tc, target_is_met);
 	tcase_add_loop_test(tc, no_progress, 0, 2);
 	tcase_add_loop_test(tc, too_busy, 0, 2);
 
-	tc = tcase(suite, "memory that comes and goes");
+	tc = harness_tcase(suite, "memory that comes and goes", setup, NULL);
 	tcase_add_loop_test(tc, deferred, 0, 2);
 	tcase_add_test(tc, deferred_for_good);
 	tcase_add_loop_test(tc, balloons, 0, BALLOONS);
 	tcase_add_loop_test(tc, lent_pages, 0, 2 * 5);
 	tcase_add_test(tc, swapped_in_first_round);
 
-	tc = tcase(suite, "log-dirty mode");
+	tc = harness_tcase(suite, "log-dirty mode", setup, NULL);
 	tcase_add_test(tc, video_memory_is_tracked);
 	tcase_add_test(tc, short_bitmap);
 	tcase_add_test(tc, device_model_refuses);
 	tcase_add_test(tc, device_model_goes_on);
 	tcase_add_test(tc, cannot_log);
 
-	tc = tcase(suite, "faults");
+	tc = harness_tcase(suite, "faults", setup, NULL);
 	tcase_add_test(tc, suspend_fails);
 	tcase_add_loop_test(tc, call_fails, 1, CALLS);
 	tcase_add_loop_test(tc, allocation_fails, 1, ALLOCATIONS);

@@ -386,23 +386,13 @@ START_TEST(suspend_fails)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("engine replicating");
 	TCase *tc;
 
 	signal(SIGPIPE, SIG_IGN);
-	tc = tcase(suite, "checkpoints");
+	tc = harness_tcase(suite, "checkpoints", setup, teardown);
 	tcase_add_loop_test(tc, remus_rounds, 0, 2);
 	tcase_add_test(tc, colo_rounds);
 	tcase_add_loop_test(tc, progress, 0, 2);
@@ -410,10 +400,10 @@ int main(void)
 	tcase_add_loop_test(tc, missing_callbacks, 0, 7);
 	tcase_add_test(tc, without_switch);
 
-	tc = tcase(suite, "back channel");
+	tc = harness_tcase(suite, "back channel", setup, teardown);
 	tcase_add_loop_test(tc, bad_lists, 0, 5);
 
-	tc = tcase(suite, "faults");
+	tc = harness_tcase(suite, "faults", setup, teardown);
 	tcase_add_loop_test(tc, call_fails, 1, CALLS);
 	tcase_add_test(tc, suspend_fails);
 	return harness_main(suite);

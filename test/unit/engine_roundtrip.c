@@ -1237,40 +1237,30 @@ START_TEST(grant_table_refused)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("engine round trip");
 	TCase *tc;
 
-	tc = tcase(suite, "there and back");
+	tc = harness_tcase(suite, "there and back", setup, NULL);
 	tcase_add_test(tc, large_save);
 	tcase_add_test(tc, large_verify);
 	tcase_add_test(tc, large_restore);
 	tcase_add_test(tc, leaves_what_follows);
 	tcase_add_test(tc, without_reports);
 
-	tc = tcase(suite, "progress");
+	tc = harness_tcase(suite, "progress", setup, NULL);
 	tcase_add_test(tc, progress_with_lent_pages);
 	tcase_add_test(tc, progress_without_total);
 	tcase_add_test(tc, progress_of_small_share);
 
-	tc = tcase(suite, "superpages");
+	tc = harness_tcase(suite, "superpages", setup, NULL);
 	tcase_add_loop_test(tc, superpages_refused, 0, RUNS + 1);
 	tcase_add_test(tc, large_without_superpages);
 	tcase_add_test(tc, superpage_call_fails);
 	tcase_add_test(tc, no_superpage_from_parts);
 
-	tc = tcase(suite, "no save");
+	tc = harness_tcase(suite, "no save", setup, NULL);
 	tcase_add_test(tc, suspend_refused);
 	tcase_add_test(tc, suspend_interrupted);
 	tcase_add_test(tc, still_running);
@@ -1285,32 +1275,32 @@ int main(void)
 	tcase_add_test(tc, page_not_mapped);
 	tcase_add_test(tc, page_not_mapped_in_restore);
 
-	tc = tcase(suite, "xenguest.h");
+	tc = harness_tcase(suite, "xenguest.h", setup, NULL);
 	tcase_add_test(tc, guest_round_trip);
 	tcase_add_test(tc, guest_save_fails);
 	tcase_add_test(tc, guest_restore_fails);
 	tcase_add_test(tc, guest_warning);
 
-	tc = tcase(suite, "parameters");
+	tc = harness_tcase(suite, "parameters", setup, NULL);
 	tcase_add_loop_test(tc, ring_that_is_not_memory, 0, 2);
 	tcase_add_test(tc, params_older);
 	tcase_add_test(tc, params_newer);
 	tcase_add_test(tc, params_without_size);
 
-	tc = tcase(suite, "static data");
+	tc = harness_tcase(suite, "static data", setup, NULL);
 	tcase_add_test(tc, version_2);
 	tcase_add_test(tc, version_2_refused);
 	tcase_add_test(tc, version_2_with_policy);
 	tcase_add_test(tc, static_data_refused);
 	tcase_add_loop_test(tc, missing_policy, 0, 3);
 
-	tc = tcase(suite, "streams of others");
+	tc = harness_tcase(suite, "streams of others", setup, NULL);
 	tcase_add_loop_test(tc, any_order, 0, 6 * 4);
 	tcase_add_test(tc, stock_holes);
 	tcase_add_test(tc, old_and_unknown);
 	tcase_add_test(tc, empty_params_after_full);
 
-	tc = tcase(suite, "grant table");
+	tc = harness_tcase(suite, "grant table", setup, NULL);
 	tcase_add_test(tc, grant_table_through_physmap);
 	tcase_add_test(tc, grant_table_through_physmap_fails);
 	tcase_add_test(tc, grant_table_refused);
