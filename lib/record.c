@@ -93,12 +93,6 @@ const char *record_title(uint32_t type)
 	return type & RECORD_OPTIONAL ? "optional record" : "unknown record";
 }
 
-/* Octets of padding after a body of this length. */
-static uint32_t padding_after(uint32_t length)
-{
-	return -length & (RECORD_ALIGN - 1);
-}
-
 /* ---- reading --------------------------------------------------------------------------- */
 
 void reader_init(struct reader *reader, struct xensr_ctx *ctx, bool checkpointed)
@@ -113,52 +107,56 @@ void reader_release(struct reader *reader)
 	reader->buffer_size = 0;
 }
 
-static int read_image_header(struct reader *reader)
+int headers_check_image(struct xensr_ctx *ctx, const struct wire_image_header *wire,
+			struct stream_headers *headers)
 {
-	struct xensr_ctx *ctx = reader->ctx;
-	struct wire_image_header image;
+	uint32_t id = be32toh(wire->id);
+	uint32_t version = be32toh(wire->version);
 
-	ctx_enter(ctx, "image header", XENSR_NO_RECORD, ctx->offset);
-	if (io_read(ctx, &image, sizeof(image)))
-		return -1;
-	image.id = be32toh(image.id);
-	image.version = be32toh(image.version);
-	image.options = be16toh(image.options);
-
-	if (image.marker != IMAGE_MARKER)
+	if (wire->marker != IMAGE_MARKER)
 		return ctx_fail(ctx, EBADMSG,
 				"no marker: this is not a domain stream of Xen 4.6 or later (an "
 				"older image must be converted first)");
-	if (image.id != IMAGE_ID)
-		return ctx_fail(ctx, EBADMSG, "id is %#x, not %#x (\"XENF\")", image.id, IMAGE_ID);
-	if (image.version < IMAGE_VERSION_LEAST || image.version > IMAGE_VERSION)
-		return ctx_fail(ctx, EBADMSG, "version %u is unknown, %u to %u are known",
-				image.version, IMAGE_VERSION_LEAST, IMAGE_VERSION);
-	if (image.options & IMAGE_OPTION_BIG_ENDIAN)
+	if (id != IMAGE_ID)
+		return ctx_fail(ctx, EBADMSG, "id is %#x, not %#x (\"XENF\")", id, IMAGE_ID);
+	if (version < IMAGE_VERSION_LEAST || version > IMAGE_VERSION)
+		return ctx_fail(ctx, EBADMSG, "version %u is unknown, %u to %u are known", version,
+				IMAGE_VERSION_LEAST, IMAGE_VERSION);
+	if (be16toh(wire->options) & IMAGE_OPTION_BIG_ENDIAN)
 		return ctx_fail(ctx, EBADMSG, "the body is big-endian; x86 reads little-endian");
-	reader->headers.version = image.version;
+	headers->version = version;
+	return 0;
+}
+
+int headers_check_domain(struct xensr_ctx *ctx, const struct wire_domain_header *wire,
+			 struct stream_headers *headers)
+{
+	if (wire->type != GUEST_X86_PV && wire->type != GUEST_X86_HVM)
+		return ctx_fail(ctx, EBADMSG, "guest type %#x is unknown", wire->type);
+	if (wire->page_shift != PAGE_SHIFT_X86)
+		return ctx_fail(ctx, EBADMSG, "page shift is %u, must be %u", wire->page_shift,
+				PAGE_SHIFT_X86);
+	headers->guest_type = wire->type;
+	headers->xen_major = wire->xen_major;
+	headers->xen_minor = wire->xen_minor;
 	return 0;
 }
 
 int read_headers(struct reader *reader)
 {
 	struct xensr_ctx *ctx = reader->ctx;
+	struct wire_image_header image;
 	struct wire_domain_header domain;
 
-	if (read_image_header(reader))
+	ctx_enter(ctx, "image header", XENSR_NO_RECORD, ctx->offset);
+	if (io_read(ctx, &image, sizeof(image)) ||
+	    headers_check_image(ctx, &image, &reader->headers))
 		return -1;
 
 	ctx_enter(ctx, "domain header", XENSR_NO_RECORD, ctx->offset);
-	if (io_read(ctx, &domain, sizeof(domain)))
+	if (io_read(ctx, &domain, sizeof(domain)) ||
+	    headers_check_domain(ctx, &domain, &reader->headers))
 		return -1;
-	if (domain.type != GUEST_X86_PV && domain.type != GUEST_X86_HVM)
-		return ctx_fail(ctx, EBADMSG, "guest type %#x is unknown", domain.type);
-	if (domain.page_shift != PAGE_SHIFT_X86)
-		return ctx_fail(ctx, EBADMSG, "page shift is %u, must be %u", domain.page_shift,
-				PAGE_SHIFT_X86);
-	reader->headers.guest_type = domain.type;
-	reader->headers.xen_major = domain.xen_major;
-	reader->headers.xen_minor = domain.xen_minor;
 	phase_start(&reader->phase, &reader->headers, reader->checkpointed);
 	ctx_leave(ctx);
 	return 0;
@@ -227,25 +225,45 @@ static int64_t read_page_data_front(struct reader *reader, uint32_t length)
 	return io_readv(reader->ctx, iov, 2) ? -1 : (int64_t)front;
 }
 
+int page_data_check_count(struct xensr_ctx *ctx, uint32_t count, uint32_t length)
+{
+	uint64_t room = (length - sizeof(struct wire_page_data)) / sizeof(uint64_t);
+
+	if (count == 0)
+		return ctx_fail(ctx, EBADMSG, "has no entries");
+	if (count > room)
+		return ctx_fail(ctx, EBADMSG,
+				"claims %u entries, but its %u octets have room for %" PRIu64,
+				count, length, room);
+	return 0;
+}
+
+int page_data_check_length(struct xensr_ctx *ctx, uint32_t count, uint32_t data_pages,
+			   uint32_t length)
+{
+	uint64_t expect = page_data_front(count) + (uint64_t)data_pages * PAGE_OCTETS;
+
+	if (expect != length)
+		return ctx_fail(ctx, EBADMSG,
+				"is %u octets long, but %u entries with %u pages make %" PRIu64,
+				length, count, data_pages, expect);
+	return 0;
+}
+
 /* The count and entries of a PAGE_DATA record; its pages are left to read_pages. */
 static int read_page_entries(struct reader *reader, struct record *rec)
 {
 	struct xensr_ctx *ctx = reader->ctx;
 	struct wire_page_data head;
-	uint64_t room = (rec->length - sizeof(head)) / sizeof(uint64_t);
 	int64_t have = read_page_data_front(reader, rec->length);
-	uint64_t front, expect;
+	uint64_t front;
 
 	if (have < 0)
 		return -1;
 	memcpy(&head, reader->buffer, sizeof(head));
-	if (head.count == 0)
-		return ctx_fail(ctx, EBADMSG, "has no entries");
-	if (head.count > room)
-		return ctx_fail(ctx, EBADMSG,
-				"claims %u entries, but its %u octets have room for %" PRIu64,
-				head.count, rec->length, room);
-	front = sizeof(head) + (uint64_t)head.count * sizeof(uint64_t);
+	if (page_data_check_count(ctx, head.count, rec->length))
+		return -1;
+	front = page_data_front(head.count);
 	if (front > (uint64_t)have && read_body(reader, (size_t)have, front - (size_t)have))
 		return -1;
 
@@ -254,14 +272,20 @@ static int read_page_entries(struct reader *reader, struct record *rec)
 	if (pages_check_entries(ctx, reader->headers.guest_type, rec->entries, rec->count,
 				&rec->data_pages, &rec->populated))
 		return -1;
-	expect = front + (uint64_t)rec->data_pages * PAGE_OCTETS;
-	if (expect != rec->length)
-		return ctx_fail(ctx, EBADMSG,
-				"is %u octets long, but %u entries with %u pages make %" PRIu64,
-				rec->length, rec->count, rec->data_pages, expect);
+	if (page_data_check_length(ctx, rec->count, rec->data_pages, rec->length))
+		return -1;
 	reader->pages_left = rec->data_pages;
 	reader->early = reader->buffer + front;
 	reader->early_octets = front < (uint64_t)have ? (size_t)((uint64_t)have - front) : 0;
+	return 0;
+}
+
+int record_check_limit(struct xensr_ctx *ctx, const struct wire_record_header *header)
+{
+	if (header->length > RECORD_LENGTH_MAX)
+		return ctx_fail(ctx, EBADMSG,
+				"type %#x: length %u is over the format's limit of %u",
+				header->type, header->length, RECORD_LENGTH_MAX);
 	return 0;
 }
 
@@ -278,18 +302,13 @@ static int read_record_header(struct reader *reader, struct wire_record_header *
 			return -1;
 	}
 	ctx_enter(ctx, record_title(header->type), header->type, ctx->offset - sizeof(*header));
-	if (header->length > RECORD_LENGTH_MAX)
-		return ctx_fail(ctx, EBADMSG,
-				"type %#x: length %u is over the format's limit of %u",
-				header->type, header->length, RECORD_LENGTH_MAX);
-	return 0;
+	return record_check_limit(ctx, header);
 }
 
 /* A record that may be empty still has the head of its body: a vcpu's number, a count. */
 #define EMPTY_BODY 8u
 
-/* Framing of a record of a known type, before anything of its body is read. */
-static int check_length(struct xensr_ctx *ctx, const struct record_rule *rule, uint32_t length)
+int record_check_length(struct xensr_ctx *ctx, const struct record_rule *rule, uint32_t length)
 {
 	if (length < rule->least && !(rule->may_be_empty && length == EMPTY_BODY))
 		return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed", length,
@@ -305,13 +324,13 @@ static int read_known(struct reader *reader, struct record *rec)
 {
 	const struct record_rule *rule = record_rule(rec->type);
 
-	if (check_length(reader->ctx, rule, rec->length) ||
+	if (record_check_length(reader->ctx, rule, rec->length) ||
 	    phase_accept(reader->ctx, &reader->phase, rec->type, rec->length,
 			 &rec->static_data_inferred))
 		return -1;
 	if (rec->type == REC_PAGE_DATA)
 		return read_page_entries(reader, rec);
-	if (read_body(reader, 0, (size_t)rec->length + padding_after(rec->length)))
+	if (read_body(reader, 0, (size_t)rec->length + record_padding(rec->length)))
 		return -1;
 	rec->body = reader->buffer;
 	if (rec->type == REC_X86_PV_INFO)
@@ -344,7 +363,7 @@ int read_record(struct reader *reader, struct record *rec)
 		ctx_log(ctx, XENSR_LOG_DETAIL,
 			"skipped optional record of type %#x and %u octets at offset %" PRIu64,
 			header.type, header.length, ctx->record_offset);
-		if (io_skip(ctx, (uint64_t)header.length + padding_after(header.length)))
+		if (io_skip(ctx, (uint64_t)header.length + record_padding(header.length)))
 			return -1;
 	}
 }
@@ -443,7 +462,7 @@ int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body,
 				RECORD_LENGTH_MAX);
 	header.length = (uint32_t)length;
 	iov[1 + n].iov_base = (void *)(uintptr_t)zeroes;
-	iov[1 + n].iov_len = padding_after(header.length);
+	iov[1 + n].iov_len = record_padding(header.length);
 	if (io_writev(ctx, iov, n + 2))
 		return -1;
 	ctx_leave(ctx);

@@ -109,6 +109,36 @@ int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major
 int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body,
 		 size_t n) MUST_CHECK;
 
+/* ---- the checks alone, for who does not read through a reader -------------------------------- */
+
+/* Octets of padding after a body of this length. */
+static inline uint32_t record_padding(uint32_t length)
+{
+	return -length & (RECORD_ALIGN - 1);
+}
+
+/* Octets of a PAGE_DATA body before its pages. */
+static inline uint64_t page_data_front(uint32_t count)
+{
+	return sizeof(struct wire_page_data) + (uint64_t)count * sizeof(uint64_t);
+}
+
+/* Image and domain header as they lay in the stream; good ones are taken into *headers. */
+int headers_check_image(struct xensr_ctx *ctx, const struct wire_image_header *wire,
+			struct stream_headers *headers) MUST_CHECK;
+int headers_check_domain(struct xensr_ctx *ctx, const struct wire_domain_header *wire,
+			 struct stream_headers *headers) MUST_CHECK;
+
+/* The length of a record of any type; of one of a known type, whose rule it is. */
+int record_check_limit(struct xensr_ctx *ctx, const struct wire_record_header *header) MUST_CHECK;
+int record_check_length(struct xensr_ctx *ctx, const struct record_rule *rule,
+			uint32_t length) MUST_CHECK;
+
+/* PAGE_DATA whose length passed record_check_length: its count, then count and pages. */
+int page_data_check_count(struct xensr_ctx *ctx, uint32_t count, uint32_t length) MUST_CHECK;
+int page_data_check_length(struct xensr_ctx *ctx, uint32_t count, uint32_t data_pages,
+			   uint32_t length) MUST_CHECK;
+
 /*
  * The inside of a body, as far as the format fixes it (record_check.c). guest_width is that of a
  * PV guest, 0 if it is not known yet.
