@@ -4,7 +4,7 @@
  *
  * image_open reads record headers and PAGE_DATA entries, never page contents, and checks what
  * the domain stream's reader checks. What it holds in memory is bounded by the file's size
- * (each pfn entry of 8 octets in the file takes 16 here). Nothing of the file is trusted: every
+ * (each pfn entry of 8 octets in the file takes 24 here, 48 while it is sorted). Nothing of the file is trusted: every
  * offset lies within it.
  *
  *      IMAGE_XL       xl file header, then a libxl stream (or, IMAGE_LEGACY, a legacy image)
@@ -40,7 +40,11 @@ struct image_record {
 	uint32_t type;   /* as on the wire, with bit 31 */
 	uint32_t length; /* octets of body; the body begins at offset + 8 */
 	enum image_layer layer;
-	uint32_t checkpoint; /* CHECKPOINT records before it */
+	/*
+	 * The state it belongs to first: CHECKPOINT records before it. The libxl records between a
+	 * CHECKPOINT and its CHECKPOINT_END belong to that CHECKPOINT.
+	 */
+	uint32_t checkpoint;
 	uint32_t count;      /* PAGE_DATA: its entries */
 	uint32_t data_pages; /* PAGE_DATA: those with a page */
 };
@@ -54,7 +58,7 @@ struct image_page {
 
 struct image {
 	int fd;
-	uint64_t octets; /* of the file */
+	uint64_t octets; /* of the file; image_open only */
 	char *path;
 	enum image_kind kind;
 	char *config; /* xl file: the domain's configuration (JSON text), NUL-terminated; or NULL */
@@ -64,13 +68,13 @@ struct image {
 	uint32_t libxl_options;
 	struct stream_headers headers; /* of the domain stream */
 	unsigned guest_width;          /* PV: 4 or 8; else 0 */
-	uint32_t checkpoints;          /* complete ones (CHECKPOINT records) */
-	bool complete;                 /* an END came, or at least one checkpoint is complete */
-	struct image_record *records;  /* all layers, in the order of the file */
+	uint32_t checkpoints; /* complete ones: CHECKPOINTs, in a libxl stream with their END */
+	bool complete;        /* an END came, or at least one checkpoint is complete */
+	struct image_record *records; /* all layers, in the order of the file */
 	size_t record_count;
 
 	/* The memory of the state that image_select chose: ascending pfns, each once. */
-	struct image_page *pages;
+	struct image_page *pages; /* before image_select, and after one that failed: NULL */
 	size_t page_count;
 	uint32_t selected; /* records of checkpoints 0 … selected make up the state */
 };
