@@ -382,17 +382,20 @@ static int environment_choice(const char *name, const char *usual, const char *o
 
 static int environment_for_save(struct xensr_save_params *params)
 {
-	int64_t iterations = 0, target = 0, busy = 0;
+	int64_t iterations = 0, target = 0, busy = 0, checksum = 0;
 	bool stock;
 
 	if (environment_number("XENSR_MAX_ITERATIONS", INT32_MAX, &iterations) ||
 	    environment_number("XENSR_DOWNTIME_TARGET_MS", INT32_MAX, &target) ||
 	    environment_number("XENSR_ABORT_IF_BUSY", 1, &busy) ||
+	    environment_number("XENSR_CHECKSUM", 1, &checksum) ||
 	    environment_choice("XENSR_PRECOPY", "target", "stock", &stock))
 		return -1;
 	params->max_iterations = (unsigned)iterations;
 	params->downtime_target_ms = (unsigned)target;
 	params->abort_if_busy = busy;
+	/* Set for all that xl does, it must not be what makes replication fail. */
+	params->checksum = checksum && params->stream_type == XENSR_STREAM_PLAIN;
 	params->precopy = stock ? XENSR_PRECOPY_STOCK : XENSR_PRECOPY_TARGET;
 	return 0;
 }

@@ -132,6 +132,8 @@ struct xensr_save_params {
 	unsigned max_iterations;     /* of a live save; 0: 30 */
 	unsigned downtime_target_ms; /* 0: 300 */
 	bool abort_if_busy;          /* fail (EBUSY) rather than pause for longer than the target */
+	bool checksum; /* write checksum records, which restore and verify check and stock skips;
+			  plain streams only */
 	struct xensr_reports reports;
 	struct xensr_save_callbacks callbacks;
 };
@@ -227,6 +229,9 @@ struct xensr_restore_results {
  * checkpoint has it, which is success; before the first one, and for any other trouble, it is
  * failure. With COLO the domain then goes on as it is.
  *
+ * A plain stream that has checksums is checked against them: EBADMSG, and between which two offsets
+ * the damage lies.
+ *
  * results and err may be NULL. Returns 0, or -1 with errno.
  */
 int xensr_restore(const struct xensr_restore_params *params, struct xensr_restore_results *results,
@@ -252,12 +257,14 @@ struct xensr_verify_results {
 	uint64_t page_entries; /* entries of all PAGE_DATA records */
 	uint64_t pages;        /* those that carry data */
 	uint64_t octets;       /* from the image header to the end of END */
-	uint64_t reserved[4];
+	uint64_t checksums;    /* checksum records that were right; 0: the stream has none */
+	uint64_t reserved[3];
 };
 
 /*
  * Read a plain domain stream from `io_fd` and check everything a restore would check before it
- * touches a domain. Needs no hypervisor. Reads exactly up to the end of END.
+ * touches a domain, checksums too where there are any. Needs no hypervisor. Reads exactly up to the
+ * end of END.
  *
  * results and err may be NULL; results are valid as far as the stream was read, also on
  * failure. Returns 0, or -1 with errno (EBADMSG: the stream breaks the format; ENODATA: it

@@ -11,13 +11,16 @@
 
 #include "error.h"
 
+struct checksum;
+
 struct xensr_ctx {
 	struct xensr_error err;
 	struct xensr_reports reports;
 
 	int io_fd;
-	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
-	uint64_t offset; /* octets read or written so far, from the image header on */
+	bool peer_gone;       /* the last read or write failed because nobody is at the other end */
+	uint64_t offset;      /* octets read or written so far, from the image header on */
+	struct checksum *sum; /* fed with all octets read or written; NULL: there is none */
 
 	/* The record (or header) at work, for error texts. */
 	const char *what;     /* "PAGE_DATA record", "image header"; NULL = none */

@@ -45,6 +45,8 @@ struct wire_domain_header {
 };
 static_assert(sizeof(struct wire_domain_header) == 16, "domain header");
 
+#define STREAM_HEADERS (sizeof(struct wire_image_header) + sizeof(struct wire_domain_header))
+
 /* ---- records --------------------------------------------------------------------------- */
 
 struct wire_record_header {
@@ -145,5 +147,30 @@ struct wire_hvm_params {
 	uint32_t reserved;
 	struct wire_hvm_param param[];
 };
+
+/* ---- checksums (docs/checksum.md) ------------------------------------------------------ */
+
+/* Ours, not Xen's: RECORD_OPTIONAL and "XSC". */
+#define REC_CHECKSUM 0x80435358u
+
+#define CHECKSUM_XXH3_128 1u /* algorithm */
+
+enum checksum_place {
+	CHECKSUM_FIRST = 1,   /* right after the headers: says that there are others */
+	CHECKSUM_BETWEEN = 2, /* at intervals */
+	CHECKSUM_LAST = 3,    /* right before END */
+};
+
+struct wire_checksum {
+	uint32_t algorithm;
+	uint32_t place;     /* enum checksum_place */
+	uint64_t covered;   /* octets from the image header to this record's own header */
+	uint8_t digest[16]; /* of these; canonical, as XXH128_canonical_t has it */
+};
+static_assert(sizeof(struct wire_checksum) == 32, "CHECKSUM");
+
+/* Of another algorithm: it has the two fields above, and no more than this. */
+#define CHECKSUM_LEAST 8u
+#define CHECKSUM_MOST  4096u
 
 #endif

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "checksum.h"
+
 /* Linux moves at most IOV_MAX vectors a call; POSIX only promises 16. */
 #define VECTORS_PER_CALL 1024
 
@@ -140,6 +142,8 @@ int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 			return fail_read(ctx, errnum);
 		}
 		ctx->offset += (uint64_t)got;
+		if (ctx->sum)
+			checksum_add_vectors(ctx->sum, iov, (size_t)got);
 		vectors_advance(&iov, &n, (size_t)got);
 	}
 	return 0;
@@ -189,6 +193,8 @@ int io_writev(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 					": nothing is accepted",
 					ctx->offset);
 		ctx->offset += (uint64_t)put;
+		if (ctx->sum)
+			checksum_add_vectors(ctx->sum, iov, (size_t)put);
 		vectors_advance(&iov, &n, (size_t)put);
 	}
 	return 0;

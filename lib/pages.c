@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "checksum.h"
 #include "io.h"
 #include "record.h"
 
@@ -78,6 +79,8 @@ int pages_write(struct xensr_ctx *ctx, uint64_t *entries, uint32_t count, struct
 	static_assert(sizeof(head) == 16, "no hole between the headers");
 	size_t length = sizeof(head.pages) + count * sizeof(*entries);
 
+	if (checksum_write_due(ctx, REC_PAGE_DATA))
+		return -1;
 	ctx_enter(ctx, record_title(REC_PAGE_DATA), REC_PAGE_DATA, ctx->offset);
 	if (count == 0 || count > PAGES_BATCH)
 		return ctx_fail(ctx, EINVAL, "%u entries, 1 to %u make a record", count,

@@ -90,6 +90,8 @@ const char *record_title(uint32_t type)
 {
 	if (type < REC_TYPES && titles[type])
 		return titles[type];
+	if (type == REC_CHECKSUM)
+		return "CHECKSUM record";
 	return type & RECORD_OPTIONAL ? "optional record" : "unknown record";
 }
 
@@ -105,6 +107,8 @@ void reader_release(struct reader *reader)
 	free(reader->buffer);
 	reader->buffer = NULL;
 	reader->buffer_size = 0;
+	checksum_free(reader->ctx->sum);
+	reader->ctx->sum = NULL;
 }
 
 int headers_check_image(struct xensr_ctx *ctx, const struct wire_image_header *wire,
@@ -157,6 +161,8 @@ int read_headers(struct reader *reader)
 	if (io_read(ctx, &domain, sizeof(domain)) ||
 	    headers_check_domain(ctx, &domain, &reader->headers))
 		return -1;
+	memcpy(reader->front, &image, sizeof(image));
+	memcpy(reader->front + sizeof(image), &domain, sizeof(domain));
 	phase_start(&reader->phase, &reader->headers, reader->checkpointed);
 	ctx_leave(ctx);
 	return 0;
@@ -342,6 +348,52 @@ static int read_known(struct reader *reader, struct record *rec)
 	return 0;
 }
 
+/* A CHECKSUM record whose header was read: checked, and that is all. */
+static int read_checksum(struct reader *reader, const struct wire_record_header *header)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+	struct wire_checksum now;
+	bool first = !reader->sums.begun;
+
+	if (checksum_read_length(ctx, header->length))
+		return -1;
+	if (ctx->sum)
+		now = checksum_record(ctx->sum, CHECKSUM_BETWEEN);
+	if (read_body(reader, 0, (size_t)header->length + record_padding(header->length)))
+		return -1;
+	if (reader->checkpointed) {
+		ctx_log(ctx, XENSR_LOG_WARN,
+			"the checksum at offset %" PRIu64 " is not looked at: only those of plain "
+			"streams are",
+			ctx->record_offset);
+		return 0;
+	}
+	if (!first)
+		return checksum_read_next(ctx, &reader->sums, ctx->sum ? &now : NULL,
+					  reader->buffer, header->length);
+	memcpy(reader->front + STREAM_HEADERS, header, sizeof(*header));
+	return checksum_read_first(ctx, &reader->sums, reader->front, sizeof(reader->front),
+				   reader->buffer, header->length);
+}
+
+/* An optional record of a type that we do not know, with its header read. */
+static int read_optional(struct reader *reader, struct record *rec)
+{
+	struct xensr_ctx *ctx = reader->ctx;
+	size_t octets = (size_t)rec->length + record_padding(rec->length);
+
+	if (reader->keep_optional) {
+		if (read_body(reader, 0, octets))
+			return -1;
+		rec->body = reader->buffer;
+		return 0;
+	}
+	ctx_log(ctx, XENSR_LOG_DETAIL,
+		"skipped optional record of type %#x and %u octets at offset %" PRIu64, rec->type,
+		rec->length, ctx->record_offset);
+	return io_skip(ctx, octets);
+}
+
 int read_record(struct reader *reader, struct record *rec)
 {
 	struct xensr_ctx *ctx = reader->ctx;
@@ -354,17 +406,24 @@ int read_record(struct reader *reader, struct record *rec)
 
 		if (read_record_header(reader, &header))
 			return -1;
+		if (checksum_read_order(ctx, &reader->sums, header.type))
+			return -1;
 		*rec = (struct record){.type = header.type, .length = header.length};
+		if (header.type == REC_CHECKSUM) {
+			if (read_checksum(reader, &header))
+				return -1;
+			reader->sums.begun = true;
+			continue;
+		}
+		reader->sums.begun = true;
 		if (record_rule(header.type))
 			return read_known(reader, rec);
 		if (!(header.type & RECORD_OPTIONAL))
 			return ctx_fail(ctx, EBADMSG, "type %#x is unknown", header.type);
-
-		ctx_log(ctx, XENSR_LOG_DETAIL,
-			"skipped optional record of type %#x and %u octets at offset %" PRIu64,
-			header.type, header.length, ctx->record_offset);
-		if (io_skip(ctx, (uint64_t)header.length + record_padding(header.length)))
+		if (read_optional(reader, rec))
 			return -1;
+		if (reader->keep_optional)
+			return 0;
 	}
 }
 
@@ -437,7 +496,7 @@ int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major
 	if (io_writev(ctx, iov, 2))
 		return -1;
 	ctx_leave(ctx);
-	return 0;
+	return ctx->sum ? checksum_write_first(ctx) : 0;
 }
 
 int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body, size_t n)
@@ -449,6 +508,8 @@ int write_record(struct xensr_ctx *ctx, uint32_t type, const struct iovec *body,
 	};
 	uint64_t length = 0;
 
+	if (checksum_write_due(ctx, type))
+		return -1;
 	ctx_enter(ctx, record_title(type), type, ctx->offset);
 	if (n > RECORD_VECTORS)
 		return ctx_fail(ctx, EINVAL, "%zu vectors, at most %u", n, RECORD_VECTORS);

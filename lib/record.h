@@ -15,6 +15,7 @@
 
 #include <sys/uio.h>
 
+#include "checksum.h"
 #include "context.h"
 #include "format.h"
 #include "phase.h"
@@ -73,6 +74,16 @@ struct reader {
 	bool have_ahead;
 	bool checkpointed;
 	uint32_t pages_left; /* pages of the PAGE_DATA record at work not yet taken */
+
+	/* Image and domain header as they came, and room for the first record's header. */
+	uint8_t front[STREAM_HEADERS + sizeof(struct wire_record_header)];
+	struct checksum_reader sums; /* what was added up is in ctx->sum, which is the reader's */
+
+	/*
+	 * May be set after reader_init: read_record gives its caller optional records of unknown
+	 * types too, with bit 31 in the type, instead of skipping them.
+	 */
+	bool keep_optional;
 };
 
 /* ctx must outlive the reader. checkpointed: CHECKPOINT records may come. */
@@ -81,12 +92,12 @@ void reader_init(struct reader *reader, struct xensr_ctx *ctx, bool checkpointed
 /* Idempotent. */
 void reader_release(struct reader *reader);
 
-/* Read and check image and domain header. Returns 0, or -1 with the error set. */
+/* Read and check image and domain header; as they came they are in reader->front. Returns 0, or -1 with the error set. */
 int read_headers(struct reader *reader) MUST_CHECK;
 
 /*
- * The next record the reader knows; optional records it does not know are skipped. Returns 0,
- * or -1 with the error set (EBADMSG: breaks the format; ENODATA: ends early; ENOMEM).
+ * The next record the reader knows; optional records it does not know are skipped, checksums are
+ * checked (in plain streams that begin with one) and skipped. Returns 0, or -1 with the error set (EBADMSG: breaks the format; ENODATA: ends early; ENOMEM).
  */
 int read_record(struct reader *reader, struct record *rec) MUST_CHECK;
 
@@ -97,7 +108,10 @@ int read_record(struct reader *reader, struct record *rec) MUST_CHECK;
  */
 int read_pages(struct reader *reader, struct iovec *iov, size_t n, uint32_t pages) MUST_CHECK;
 
-/* Image and domain header of a version 3 stream. Returns 0, or -1 with the error set. */
+/*
+ * Image and domain header of a version 3 stream. With ctx->sum the records are written with
+ * checksums: the first here, the others as they are due. Returns 0, or -1 with the error set.
+ */
 int write_headers(struct xensr_ctx *ctx, uint32_t guest_type, uint32_t xen_major,
 		  uint32_t xen_minor) MUST_CHECK;
 

@@ -20,6 +20,7 @@
 #include <xen/sched.h>
 #include <xen/version.h>
 
+#include "checksum.h"
 #include "clock.h"
 #include "io.h"
 #include "params.h"
@@ -107,6 +108,9 @@ static int check_params(struct save_ctx *save)
 		return ctx_fail(&save->ctx, EINVAL, "there is no suspend callback");
 	if (!is_checkpointed(save))
 		return 0;
+	if (params->checksum)
+		return ctx_fail(&save->ctx, EINVAL,
+				"checksums have no place in a checkpointed stream");
 	if (!cb->postcopy || !cb->checkpoint || (colo && !cb->wait_checkpoint))
 		return ctx_fail(
 			&save->ctx, EINVAL,
@@ -135,6 +139,17 @@ static int check_domain(struct save_ctx *save)
 	return 0;
 }
 
+static int start_checksums(struct save_ctx *save)
+{
+	if (!save->params.checksum)
+		return 0;
+	save->ctx.sum = checksum_new(0);
+	save->copies = malloc((size_t)PAGES_BATCH * PAGE_OCTETS);
+	if (!save->ctx.sum || !save->copies)
+		return ctx_fail_errno(&save->ctx, ENOMEM, "no memory for a checksum");
+	return 0;
+}
+
 static int save_start(struct save_ctx *save)
 {
 	DECLARE_HYPERCALL_BUFFER(xen_pfn_t, frames);
@@ -143,7 +158,8 @@ static int save_start(struct save_ctx *save)
 		return ctx_fail(&save->ctx, EINVAL, "there is no hypervisor handle");
 	save->fmem = xc_interface_fmem_handle(save->xch);
 	save->tracking = save->params.live || is_checkpointed(save);
-	if (check_params(save) || save_refresh_info(save) || check_domain(save))
+	if (check_params(save) || save_refresh_info(save) || check_domain(save) ||
+	    start_checksums(save))
 		return -1;
 	save->ops = save->info.flags & XEN_DOMINF_hvm_guest ? &save_ops_x86_hvm : &save_ops_x86_pv;
 
@@ -263,6 +279,9 @@ static void save_release(struct save_ctx *save)
 		xc__hypercall_buffer_free_pages(save->xch, &save->frames_hbuf, FRAMES_PAGES);
 	pfn_set_release(&save->present);
 	pfn_set_release(&save->deferred);
+	checksum_free(save->ctx.sum);
+	save->ctx.sum = NULL;
+	free(save->copies);
 }
 
 int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,

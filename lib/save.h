@@ -53,6 +53,7 @@ struct save_ctx {
 	xen_pfn_t gfns[PAGES_BATCH];   /* of all, then of those with data */
 	int errors[PAGES_BATCH];       /* of the mapping, a page each */
 	struct iovec iov[PAGES_IOV_FIRST + PAGES_BATCH];
+	uint8_t *copies; /* PAGES_BATCH pages, if there are checksums; else NULL */
 
 	/* Progress through the pages of one round. */
 	char progress_text[64];

@@ -187,6 +187,25 @@ static int gather_pages(struct save_ctx *save, uint32_t count, const uint8_t *ma
 	return 0;
 }
 
+/*
+ * A checksum is made of what was written, so that what is written must not change any more: the
+ * guest, or whoever it has granted pages to, may write to them at any time.
+ */
+static void copy_pages(struct save_ctx *save, size_t *vectors)
+{
+	uint8_t *copy = save->copies;
+
+	for (size_t i = PAGES_IOV_FIRST; i < *vectors; i++) {
+		memcpy(copy, save->iov[i].iov_base, save->iov[i].iov_len);
+		copy += save->iov[i].iov_len;
+	}
+	if (*vectors == PAGES_IOV_FIRST)
+		return;
+	save->iov[PAGES_IOV_FIRST].iov_base = save->copies;
+	save->iov[PAGES_IOV_FIRST].iov_len = (size_t)(copy - save->copies);
+	*vectors = PAGES_IOV_FIRST + 1;
+}
+
 static int send_batch(struct save_ctx *save, uint32_t n)
 {
 	uint8_t *mapping = NULL;
@@ -209,6 +228,8 @@ static int send_batch(struct save_ctx *save, uint32_t n)
 	}
 	if (gather_pages(save, (uint32_t)count, mapping, &vectors, &sent))
 		goto out;
+	if (save->copies)
+		copy_pages(save, &vectors);
 	rc = pages_write(&save->ctx, save->entries, (uint32_t)count, save->iov, vectors);
 	save->results.pages += sent;
 out:

@@ -76,6 +76,7 @@ int xensr_verify(const struct xensr_verify_params *params, struct xensr_verify_r
 	}
 	rc = verify_stream(&reader, sink, &found);
 	found.octets = ctx.offset;
+	found.checksums = reader.sums.records;
 out:
 	free(sink);
 	reader_release(&reader);
