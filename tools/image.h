@@ -65,6 +65,7 @@ struct image {
 	uint64_t libxl_start; /* offset of the libxl header, of the domain stream's image header */
 	uint64_t domain_start;
 	bool config_is_json; /* xl file */
+	bool legacy_64bit;   /* IMAGE_LEGACY: of a 64-bit toolstack */
 	uint32_t libxl_options;
 	struct stream_headers headers; /* of the domain stream */
 	unsigned guest_width;          /* PV: 4 or 8; else 0 */

@@ -10,6 +10,11 @@
 
 /* In the order in which --help shows them. */
 static const struct command commands[] = {
+	{"info", "what is in a saved domain", cmd_info},
+	{"ls", "list its records", cmd_ls},
+	{"verify", "check all that a restore would check", cmd_verify},
+	{"cat", "write pages or records of it as they are", cmd_cat},
+	{"hexdump", "show pages of it in hexadecimal", cmd_hexdump},
 	{NULL, NULL, NULL},
 };
 

@@ -8,12 +8,11 @@
 #include <string.h>
 
 #include "record.h"
+#include "toolstack/xl_file.h"
 
 void walk_release(struct walk *walk)
 {
-	free(walk->body);
-	walk->body = NULL;
-	walk->body_size = 0;
+	body_release(&walk->body);
 }
 
 static void tell_finding(struct walk *walk, enum walk_severity severity, int errnum,
@@ -36,9 +35,9 @@ int walk_tell_error(struct walk *walk)
 {
 	struct xensr_error *err = &walk->source->ctx.err;
 
-	if (err->errnum != EBADMSG && err->errnum != ENODATA)
+	if (err->errnum != EBADMSG && err->errnum != ENODATA && err->errnum != ENOTSUP)
 		return -1;
-	tell_finding(walk, WALK_ERROR, err->errnum, err->text);
+	tell_finding(walk, WALK_ERROR, err->errnum == ENODATA ? ENODATA : EBADMSG, err->text);
 	error_init(err);
 	return 0;
 }
@@ -78,40 +77,34 @@ int walk_record_header(struct walk *walk, struct wire_record_header *header)
 	return source_read(walk->source, header, sizeof(*header)) ? lost(walk) : 1;
 }
 
-static int body_reserve(struct walk *walk, size_t octets)
+/* Returns as walk_record_header. */
+static int read_body(struct walk *walk, struct body *body, size_t length)
 {
-	uint8_t *bigger;
+	const size_t first = 65536;
+	size_t have = 0;
 
-	if (octets <= walk->body_size)
-		return 0;
-	bigger = realloc(walk->body, octets);
-	if (!bigger)
-		return ctx_fail_errno(&walk->source->ctx, ENOMEM, "no %zu octets for the body",
-				      octets);
-	walk->body = bigger;
-	walk->body_size = octets;
-	return 0;
+	do {
+		size_t now = length - have;
+
+		if (body->room < length && now > (have > first ? have : first))
+			now = have > first ? have : first;
+		if (body_reserve(&walk->source->ctx, body, have + now))
+			return -1;
+		if (source_read(walk->source, body->octets + have, now))
+			return lost(walk);
+		have += now;
+	} while (have < length);
+	return 1;
 }
 
 int walk_body(struct walk *walk, uint32_t length)
 {
-	const size_t first = 65536;
-	size_t whole = (size_t)length + record_padding(length);
-	size_t have = 0;
+	size_t padding = record_padding(length);
+	int rc = read_body(walk, &walk->body, length + padding);
 
-	do {
-		size_t now = whole - have;
-
-		if (walk->body_size < whole && now > (have > first ? have : first))
-			now = have > first ? have : first;
-		if (body_reserve(walk, have + now))
-			return -1;
-		if (source_read(walk->source, walk->body + have, now))
-			return lost(walk);
-		have += now;
-	} while (have < whole);
-	walk_reserved(walk, "padding", walk->body + length, whole - length);
-	return 1;
+	if (rc > 0)
+		walk_reserved(walk, "padding", walk->body.octets + length, padding);
+	return rc;
 }
 
 int walk_skip(struct walk *walk, uint64_t length)
@@ -145,45 +138,50 @@ void walk_reserved(struct walk *walk, const char *what, const void *octets, size
 
 /* ---- xl file header ---------------------------------------------------------------------------- */
 
-/* The C string with its terminating NUL is the magic. */
-static const char xl_magic[32] = "Xen saved domain, xl format\n \0 \r";
-
-struct wire_xl_header {
-	char magic[32];
-	uint32_t byteorder;
-	uint32_t mandatory_flags;
-	uint32_t optional_flags;
-	uint32_t optional_length;
-};
-
-#define XL_BYTEORDER      0x01020304u
-#define XL_FLAG_JSON      (1u << 0)
-#define XL_FLAG_STREAM_V2 (1u << 1)
-#define XL_FLAGS          (XL_FLAG_JSON | XL_FLAG_STREAM_V2)
-/* Configurations are a few kilooctets. */
-#define XL_OPTIONAL_MOST (64u << 20)
-
-/* The optional data, now in walk->body: length and configuration, and a tail nobody knows. */
-static int keep_config(struct walk *walk, uint32_t octets)
+/* The optional data: length and configuration, and a tail nobody knows. Returns 1, 0 or -1. */
+static int walk_config(struct walk *walk, struct xl_file *file, uint32_t octets)
 {
 	struct xensr_ctx *ctx = &walk->source->ctx;
 	uint32_t length;
+	int rc;
 
 	if (octets < sizeof(length)) {
-		walk_find(walk, WALK_ERROR, "no configuration in %u octets of optional data",
-			  octets);
-		return 0;
+		if (octets)
+			walk_find(walk, WALK_ERROR,
+				  "no configuration in %u octets of optional data", octets);
+		return source_skip(walk->source, octets) ? lost(walk) : 1;
 	}
-	memcpy(&length, walk->body, sizeof(length));
-	if (length > octets - sizeof(length)) {
-		walk_find(walk, WALK_ERROR,
-			  "a configuration of %u octets in %u octets of optional data", length,
-			  octets);
-		return 0;
+	octets -= (uint32_t)sizeof(length);
+	if (source_read(walk->source, &length, sizeof(length)))
+		return lost(walk);
+	if (xl_check_config_length(ctx, length, octets)) {
+		if (walk_tell_error(walk))
+			return -1;
+		return source_skip(walk->source, octets) ? lost(walk) : 1;
 	}
-	walk->image->config = strndup((const char *)walk->body + sizeof(length), length);
+	rc = read_body(walk, &file->body, length);
+	if (rc <= 0)
+		return rc;
+	if (xl_file_take_config(ctx, file, length) && walk_tell_error(walk))
+		return -1;
+	walk->image->config = strdup(file->config);
 	if (!walk->image->config)
 		return ctx_fail_errno(ctx, ENOMEM, "no room for the configuration");
+	return source_skip(walk->source, octets - length) ? lost(walk) : 1;
+}
+
+/* A legacy image begins here. Returns 0, or -1 with the error set. */
+static int walk_legacy(struct walk *walk)
+{
+	uint8_t front[8];
+	int n = source_peek(walk->source, front, sizeof(front));
+
+	if (n < 0)
+		return -1;
+	walk->image->kind = IMAGE_LEGACY;
+	/* The first word is a ulong of the toolstack, too small to need its upper half. */
+	walk->image->legacy_64bit =
+		n == (int)sizeof(front) && !front[4] && !front[5] && !front[6] && !front[7];
 	return 0;
 }
 
@@ -192,38 +190,30 @@ static int walk_xl_header(struct walk *walk)
 {
 	struct xensr_ctx *ctx = &walk->source->ctx;
 	struct wire_xl_header header;
+	struct xl_file file = {0};
 	int rc;
 
 	walk->image->kind = IMAGE_XL;
 	ctx_enter(ctx, "xl header", XENSR_NO_RECORD, ctx->offset);
 	if (source_read(walk->source, &header, sizeof(header)))
 		return lost(walk);
-	if (header.byteorder != XL_BYTEORDER) {
-		walk_find(walk, WALK_ERROR, "byte order %#x, not this machine's", header.byteorder);
-		return 0;
+	if (xl_check_header(ctx, &header)) {
+		if (walk_tell_error(walk))
+			return -1;
+		/* Only where the byte order is ours does the length say anything. */
+		if (header.byteorder != XL_BYTEORDER) {
+			walk->stopped = true;
+			return 0;
+		}
 	}
-	if (header.mandatory_flags & ~XL_FLAGS)
-		walk_find(walk, WALK_ERROR, "mandatory flags %#x are unknown",
-			  header.mandatory_flags & ~XL_FLAGS);
-	if (header.optional_length > XL_OPTIONAL_MOST) {
-		walk_find(walk, WALK_ERROR, "%u octets of optional data, at most %u allowed",
-			  header.optional_length, XL_OPTIONAL_MOST);
-		return 0;
-	}
-	walk->image->config_is_json = header.mandatory_flags & XL_FLAG_JSON;
-	/* No padding follows here. */
-	if (body_reserve(walk, header.optional_length + 1))
-		return -1;
-	if (source_read(walk->source, walk->body, header.optional_length))
-		return lost(walk);
-	rc = keep_config(walk, header.optional_length);
-	if (rc)
-		return rc;
-	if (!(header.mandatory_flags & XL_FLAG_STREAM_V2)) {
-		walk->image->kind = IMAGE_LEGACY;
-		return 0;
-	}
-	return 1;
+	if (header.optional)
+		walk_find(walk, WALK_WARNING, "optional flags %#x are unknown", header.optional);
+	walk->image->config_is_json = header.mandatory & XL_MANDATORY_JSON;
+	rc = walk_config(walk, &file, header.optional_octets);
+	xl_file_release(&file);
+	if (rc > 0 && !(header.mandatory & XL_MANDATORY_LIBXL_STREAM))
+		return walk_legacy(walk);
+	return rc;
 }
 
 /* ---- what it is -------------------------------------------------------------------------------- */
@@ -274,10 +264,8 @@ static int walk_stream(struct walk *walk)
 		walk->in_libxl = true;
 		return walk_libxl(walk);
 	}
-	if (looks_legacy(front, n)) {
-		walk->image->kind = IMAGE_LEGACY;
-		return 0;
-	}
+	if (looks_legacy(front, n))
+		return walk_legacy(walk);
 	ctx_leave(ctx);
 	if (n == 0)
 		walk_find(walk, WALK_ERROR, "it is empty");
@@ -291,13 +279,13 @@ static int walk_stream(struct walk *walk)
 
 static int walk_layers(struct walk *walk)
 {
-	uint8_t front[sizeof(xl_magic)];
+	uint8_t front[XL_MAGIC_OCTETS];
 	int n = source_peek(walk->source, front, sizeof(front));
 
 	if (n < 0)
 		return -1;
 	walk->image->kind = IMAGE_DOMAIN;
-	if (n == (int)sizeof(front) && !memcmp(front, xl_magic, sizeof(xl_magic))) {
+	if (n == (int)sizeof(front) && !memcmp(front, XL_MAGIC, sizeof(front))) {
 		int rc = walk_xl_header(walk);
 
 		if (rc <= 0)

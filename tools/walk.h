@@ -14,6 +14,7 @@
 
 #include "image.h"
 #include "source.h"
+#include "toolstack/body.h"
 
 enum walk_severity {
 	WALK_WARNING, /* a restore takes it as it is */
@@ -69,8 +70,7 @@ struct walk {
 	/* walk_libxl's */
 	bool in_checkpoint; /* between CHECKPOINT and CHECKPOINT_END */
 
-	uint8_t *body; /* of the record at work */
-	size_t body_size;
+	struct body body; /* of the record at work */
 };
 
 /*

@@ -64,7 +64,7 @@ static void forgive(struct walk *walk, const struct record_rule *rule, uint32_t 
 /* The reserved fields of the record in walk->body. */
 static void check_reserved(struct walk *walk, uint32_t type, uint32_t length)
 {
-	const uint8_t *body = walk->body;
+	const uint8_t *body = walk->body.octets;
 
 	switch (type) {
 	case REC_X86_PV_INFO:
@@ -96,16 +96,18 @@ static int walk_plain(struct walk *walk, struct walk_record *record)
 
 	if (rc <= 0)
 		return rc;
-	rec.body = walk->body;
-	record->body = walk->body;
+	rec.body = walk->body.octets;
+	record->body = walk->body.octets;
 	if (!record->good)
 		return 1;
 	if (rec.type == REC_X86_PV_INFO)
-		walk->image->guest_width = walk->body[0];
+		walk->image->guest_width = walk->body.octets[0];
 	/* Without it the inside of others cannot be checked; that it lacks has been told. */
-	if (rec.type != REC_X86_PV_INFO && walk->image->headers.guest_type == GUEST_X86_PV &&
-	    walk->image->guest_width != 4 && walk->image->guest_width != 8)
+	if (walk->image->headers.guest_type == GUEST_X86_PV && walk->image->guest_width != 4 &&
+	    walk->image->guest_width != 8 && rec.type != REC_X86_PV_INFO) {
+		record->good = false;
 		return 1;
+	}
 	if (record_check_body(ctx, &rec, walk->image->guest_width)) {
 		record->good = false;
 		return walk_tell_error(walk) ? -1 : 1;
@@ -146,7 +148,7 @@ static int walk_entries(struct walk *walk, struct walk_record *record, uint64_t 
 		return rc;
 	*left -= (uint64_t)head.count * sizeof(uint64_t);
 	place->count = head.count;
-	record->entries = (const uint64_t *)(const void *)walk->body;
+	record->entries = (const uint64_t *)(const void *)walk->body.octets;
 	if (pages_check_entries(ctx, walk->image->headers.guest_type, record->entries, head.count,
 				&place->data_pages, &populated) ||
 	    page_data_check_length(ctx, head.count, place->data_pages, place->length))

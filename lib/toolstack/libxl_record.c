@@ -52,36 +52,41 @@ static uint32_t padding_after(uint32_t length)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
+int libxl_check_header(struct xensr_ctx *ctx, const struct wire_libxl_header *wire,
+		       uint32_t *options)
+{
+	uint64_t ident = be64toh(wire->ident);
+	uint32_t version = be32toh(wire->version);
+
+	*options = be32toh(wire->options);
+	if (ident != LIBXL_IDENT)
+		return ctx_fail(ctx, EBADMSG,
+				"ident is %#018" PRIx64
+				", not %#018llx (\"LibxlFmt\"): this is not "
+				"a libxl stream",
+				ident, LIBXL_IDENT);
+	if (version != LIBXL_VERSION)
+		return ctx_fail(ctx, EBADMSG, "version is %u, not %u", version, LIBXL_VERSION);
+	if (*options & LIBXL_OPTION_BIG_ENDIAN)
+		return ctx_fail(ctx, EBADMSG, "the body is big-endian; x86 reads little-endian");
+	if (*options & ~LIBXL_OPTION_FROM_LEGACY)
+		return ctx_fail(ctx, ENOTSUP, "options %#x are unknown",
+				*options & ~LIBXL_OPTION_FROM_LEGACY);
+	return 0;
+}
+
 int libxl_read_header(struct xensr_ctx *ctx, uint32_t *options)
 {
 	struct wire_libxl_header header;
 
 	ctx_enter(ctx, "libxl header", XENSR_NO_RECORD, ctx->offset);
-	if (io_read(ctx, &header, sizeof(header)))
+	if (io_read(ctx, &header, sizeof(header)) || libxl_check_header(ctx, &header, options))
 		return -1;
-	header.ident = be64toh(header.ident);
-	header.version = be32toh(header.version);
-	header.options = be32toh(header.options);
-	if (header.ident != LIBXL_IDENT)
-		return ctx_fail(ctx, EBADMSG,
-				"ident is %#018" PRIx64
-				", not %#018llx (\"LibxlFmt\"): this is not "
-				"a libxl stream",
-				header.ident, LIBXL_IDENT);
-	if (header.version != LIBXL_VERSION)
-		return ctx_fail(ctx, EBADMSG, "version is %u, not %u", header.version,
-				LIBXL_VERSION);
-	if (header.options & LIBXL_OPTION_BIG_ENDIAN)
-		return ctx_fail(ctx, EBADMSG, "the body is big-endian; x86 reads little-endian");
-	if (header.options & ~LIBXL_OPTION_FROM_LEGACY)
-		return ctx_fail(ctx, ENOTSUP, "options %#x are unknown",
-				header.options & ~LIBXL_OPTION_FROM_LEGACY);
-	*options = header.options;
 	ctx_leave(ctx);
 	return 0;
 }
 
-static int check_length(struct xensr_ctx *ctx, const struct wire_record_header *header)
+int libxl_check_length(struct xensr_ctx *ctx, const struct wire_record_header *header)
 {
 	const struct libxl_rule *rule = libxl_rule(header->type);
 
@@ -108,7 +113,7 @@ int libxl_read_record_header(struct xensr_ctx *ctx, struct wire_record_header *h
 	ctx_enter(ctx, libxl_title(header->type), XENSR_NO_RECORD, ctx->offset - sizeof(*header));
 	if (!libxl_rule(header->type) && !(header->type & RECORD_OPTIONAL))
 		return ctx_fail(ctx, EBADMSG, "type %#x is unknown", header->type);
-	return check_length(ctx, header);
+	return libxl_check_length(ctx, header);
 }
 
 int libxl_check_body(struct xensr_ctx *ctx, struct libxl_record *rec)

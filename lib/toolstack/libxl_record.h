@@ -115,6 +115,11 @@ int libxl_read_record(struct xensr_ctx *ctx, struct body *body,
  */
 int libxl_read_record_header(struct xensr_ctx *ctx, struct wire_record_header *header) MUST_CHECK;
 
+/* The checks of these two alone, for who does not read through a context. */
+int libxl_check_header(struct xensr_ctx *ctx, const struct wire_libxl_header *wire,
+		       uint32_t *options) MUST_CHECK;
+int libxl_check_length(struct xensr_ctx *ctx, const struct wire_record_header *header) MUST_CHECK;
+
 /*
  * Check the inside of a body of a known type and allowed length, wherever it comes from (rec->type,
  * length and body are set), and fill the rest of *rec.

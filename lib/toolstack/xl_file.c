@@ -6,7 +6,7 @@
 
 #include "io.h"
 
-static int check_header(struct xensr_ctx *ctx, const struct wire_xl_header *header)
+int xl_check_header(struct xensr_ctx *ctx, const struct wire_xl_header *header)
 {
 	if (memcmp(header->magic, XL_MAGIC, XL_MAGIC_OCTETS) != 0)
 		return ctx_fail(ctx, EBADMSG, "no magic: this is not a saved domain of xl");
@@ -22,7 +22,7 @@ static int check_header(struct xensr_ctx *ctx, const struct wire_xl_header *head
 }
 
 /* The length of the configuration, in what is left of the optional data. */
-static int check_config_length(struct xensr_ctx *ctx, uint32_t length, uint32_t room)
+int xl_check_config_length(struct xensr_ctx *ctx, uint32_t length, uint32_t room)
 {
 	if (length > room)
 		return ctx_fail(ctx, EBADMSG,
@@ -35,12 +35,11 @@ static int check_config_length(struct xensr_ctx *ctx, uint32_t length, uint32_t 
 	return 0;
 }
 
-static int read_config(struct xensr_ctx *ctx, struct xl_file *file, uint32_t length)
+int xl_file_take_config(struct xensr_ctx *ctx, struct xl_file *file, uint32_t length)
 {
 	const char *nul;
 
-	if (body_read(ctx, &file->body, length) ||
-	    body_reserve(ctx, &file->body, (size_t)length + 1))
+	if (body_reserve(ctx, &file->body, (size_t)length + 1))
 		return -1;
 	/* xl counts the NUL at its end, others may not. */
 	while (length && file->body.octets[length - 1] == '\0')
@@ -67,8 +66,8 @@ static int read_optional_data(struct xensr_ctx *ctx, struct xl_file *file, uint3
 				"configuration",
 				octets);
 	octets -= (uint32_t)sizeof(length);
-	if (io_read(ctx, &length, sizeof(length)) || check_config_length(ctx, length, octets) ||
-	    read_config(ctx, file, length))
+	if (io_read(ctx, &length, sizeof(length)) || xl_check_config_length(ctx, length, octets) ||
+	    body_read(ctx, &file->body, length) || xl_file_take_config(ctx, file, length))
 		return -1;
 	return io_skip(ctx, octets - length);
 }
@@ -79,7 +78,7 @@ int xl_file_read(struct xensr_ctx *ctx, struct xl_file *file)
 
 	*file = (struct xl_file){0};
 	ctx_enter(ctx, "xl header", XENSR_NO_RECORD, ctx->offset);
-	if (io_read(ctx, &header, sizeof(header)) || check_header(ctx, &header))
+	if (io_read(ctx, &header, sizeof(header)) || xl_check_header(ctx, &header))
 		return -1;
 	file->mandatory = header.mandatory;
 	file->optional = header.optional;

@@ -56,6 +56,15 @@ struct xl_file {
 int xl_file_read(struct xensr_ctx *ctx, struct xl_file *file) MUST_CHECK;
 
 /*
+ * The parts of that, for who does not read through a context: the header; the length of the
+ * configuration, with `room` octets of optional data left; the `length` octets of configuration that
+ * are in file->body.
+ */
+int xl_check_header(struct xensr_ctx *ctx, const struct wire_xl_header *header) MUST_CHECK;
+int xl_check_config_length(struct xensr_ctx *ctx, uint32_t length, uint32_t room) MUST_CHECK;
+int xl_file_take_config(struct xensr_ctx *ctx, struct xl_file *file, uint32_t length) MUST_CHECK;
+
+/*
  * Write the head of a file with this configuration (JSON), before a libxl stream. A NUL is put
  * after it, as xl does. Returns 0, or -1 with the error set (EMSGSIZE: over XL_CONFIG_MAX).
  */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xensr ls: every record of a saved domain.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "record_text.h"
+#include "walk.h"
+
+static const char name[] = "ls";
+
+static const char help[] = "usage: xensr ls [OPTION...] FILE\n"
+			   "List every record with its offset, its length and what it says.\n"
+			   "A FILE that is - is standard input.\n"
+			   "\n"
+			   "      --json    print JSON\n"
+			   "  -h, --help    print this\n";
+
+struct listing {
+	const char *path;
+	json_t *records; /* --json; else NULL */
+	int code;
+	bool no_memory;
+};
+
+static void print_part(const json_t *part)
+{
+	const json_t *offset = json_object_get(part, "offset");
+	const json_t *length = json_object_get(part, "length");
+	const char *text = json_string_value(json_object_get(part, "text"));
+
+	if (offset)
+		printf("%14" JSON_INTEGER_FORMAT " %10" JSON_INTEGER_FORMAT "    ",
+		       json_integer_value(offset), json_integer_value(length));
+	else
+		printf("%14s %10s    ", "", "");
+	printf("%-24s %s\n", json_string_value(json_object_get(part, "name")), text);
+}
+
+static void print_record(const struct walk_record *record, const struct record_text *text)
+{
+	char buffer[RECORD_NAME];
+	const char *title = record_name(record->place.layer, record->place.type, buffer);
+	size_t i;
+	json_t *part;
+
+	if (*text->line)
+		printf("%14" PRIu64 " %10u  %-26s %s\n", record->place.offset, record->place.length,
+		       title, text->line);
+	else
+		printf("%14" PRIu64 " %10u  %s\n", record->place.offset, record->place.length,
+		       title);
+	json_array_foreach(text->parts, i, part) print_part(part);
+}
+
+static int keep_record(struct listing *listing, const struct walk_record *record,
+		       const struct record_text *text)
+{
+	char buffer[RECORD_NAME];
+	json_t *fact = json_pack("{s:I, s:I, s:s, s:s, s:i, s:I, s:b, s:s, s:O, s:O}", "offset",
+				 (json_int_t)record->place.offset, "length",
+				 (json_int_t)record->place.length, "layer",
+				 record->place.layer == LAYER_LIBXL ? "libxl" : "domain", "name",
+				 record_name(record->place.layer, record->place.type, buffer),
+				 "type", (int)(record->place.type & INT32_MAX), "checkpoint",
+				 (json_int_t)record->place.checkpoint, "good", record->good, "text",
+				 text->line, "facts", text->facts, "parts", text->parts);
+
+	return json_array_append_new(listing->records, fact);
+}
+
+static int list_record(void *data, const struct walk_record *record)
+{
+	struct listing *listing = data;
+	struct record_text text;
+	int rc = record_text_make(&text, record);
+
+	if (rc == 0 && listing->records)
+		rc = keep_record(listing, record, &text);
+	else if (rc == 0)
+		print_record(record, &text);
+	record_text_release(&text);
+	listing->no_memory = rc != 0;
+	return rc;
+}
+
+static int list_finding(void *data, const struct walk_finding *finding)
+{
+	struct listing *listing = data;
+
+	if (finding->severity != WALK_ERROR)
+		return 0;
+	command_error(name, "%s: %s", listing->path, finding->text);
+	listing->code = EXIT_DAMAGED;
+	return 0;
+}
+
+static const struct walk_ops ops = {
+	.record = list_record,
+	.finding = list_finding,
+};
+
+static int list_file(struct listing *listing)
+{
+	struct image image = {0};
+	struct walk walk = {0};
+	struct source source;
+
+	if (source_open(&source, listing->path, SKIP_SEEK) ||
+	    walk_run(&walk, &source, &image, false, &ops, listing)) {
+		listing->code = command_error(name, "%s: %s", listing->path, source.ctx.err.text);
+	} else if (listing->no_memory) {
+		listing->code = command_error(name, "%s: no memory", listing->path);
+	} else if (image.kind == IMAGE_LEGACY) {
+		command_error(name,
+			      "%s: a legacy image of Xen 4.5 or earlier, which has no records",
+			      listing->path);
+		listing->code = EXIT_DAMAGED;
+	}
+	walk_release(&walk);
+	source_close(&source);
+	free(image.config);
+	return listing->code;
+}
+
+int cmd_ls(int argc, char **argv)
+{
+	enum {
+		FIELDS = 256,
+		JSON
+	};
+	static const struct option longs[] = {
+		{"json", no_argument, NULL, JSON},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct listing listing = {.code = EXIT_FINE};
+	bool json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		switch (c) {
+		case JSON:
+			json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return command_finish(name, EXIT_FINE);
+		default:
+			return command_usage(name, NULL);
+		}
+	}
+	if (optind + 1 != argc)
+		return command_usage(name, "give one file");
+	listing.path = argv[optind];
+	listing.records = json ? json_array() : NULL;
+	if (json && !listing.records)
+		return command_error(name, "no memory");
+	list_file(&listing);
+	return json ? command_print_json(name, listing.records, listing.code)
+		    : command_finish(name, listing.code);
+}

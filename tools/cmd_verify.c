@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xensr verify: everything that a restore would check, and all that it would find.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "progress.h"
+#include "state_check.h"
+#include "walk.h"
+
+static const char name[] = "verify";
+
+static const char help[] =
+	"usage: xensr verify [OPTION...] FILE...\n"
+	"Check everything that a restore would check, and tell all findings.\n"
+	"A FILE that is - is standard input.\n"
+	"\n"
+	"      --checkpointed  a checkpointed stream is expected (else its first CHECKPOINT "
+	"tells)\n"
+	"      --tee           pass standard input on to standard output, octet for octet;\n"
+	"                      the findings go to standard error\n"
+	"      --json          print the findings as JSON\n"
+	"  -q, --quiet         print nothing but trouble; the exit code tells\n"
+	"  -h, --help          print this\n"
+	"\n"
+	"Exit codes: 0 fine, 1 warnings only, 2 errors, 3 wrong usage, 4 trouble on our side.\n";
+
+struct options {
+	bool checkpointed, tee, json, quiet;
+};
+
+struct verify {
+	const struct options *options;
+	const char *path;
+	FILE *out; /* where findings go */
+	struct image image;
+	struct walk walk;
+	struct state_check state;
+	struct progress progress;
+	json_t *findings; /* --json */
+	uint64_t errors, warnings, records, pages;
+	bool no_memory;
+};
+
+static int take_record(void *data, const struct walk_record *record)
+{
+	struct verify *verify = data;
+
+	verify->records++;
+	verify->pages += record->place.data_pages;
+	if (!state_check_record(&verify->state, &verify->walk, record))
+		return 0;
+	verify->no_memory = true;
+	return -1;
+}
+
+static int take_finding(void *data, const struct walk_finding *finding)
+{
+	struct verify *verify = data;
+	bool error = finding->severity == WALK_ERROR;
+
+	verify->errors += error;
+	verify->warnings += !error;
+	if (verify->options->json) {
+		json_t *fact =
+			json_pack("{s:s, s:I, s:s}", "severity", error ? "error" : "warning",
+				  "offset", (json_int_t)finding->offset, "text", finding->text);
+
+		if (fact && !json_array_append_new(verify->findings, fact))
+			return 0;
+		verify->no_memory = true;
+		return -1;
+	}
+	if (verify->options->quiet)
+		return 0;
+	progress_end(&verify->progress);
+	fprintf(verify->out, "%s: %s: %s\n", verify->path, error ? "error" : "warning",
+		finding->text);
+	return 0;
+}
+
+static const struct walk_ops ops = {
+	.record = take_record,
+	.finding = take_finding,
+};
+
+static void moved(void *data, uint64_t fetched, uint64_t octets)
+{
+	progress_show(data, fetched, octets);
+}
+
+static int verdict(const struct verify *verify)
+{
+	if (verify->errors)
+		return EXIT_DAMAGED;
+	return verify->warnings ? EXIT_DIFFERENT : EXIT_FINE;
+}
+
+static const char *const verdicts[] = {
+	[EXIT_FINE] = "fine",
+	[EXIT_DIFFERENT] = "warnings",
+	[EXIT_DAMAGED] = "damaged",
+};
+
+static void print_summary(const struct verify *verify, uint64_t octets)
+{
+	char size[SIZE_TEXT];
+
+	fprintf(verify->out, "%s: %s: ", verify->path, verdicts[verdict(verify)]);
+	if (verify->errors || verify->warnings)
+		fprintf(verify->out, "%" PRIu64 " errors, %" PRIu64 " warnings; ", verify->errors,
+			verify->warnings);
+	fprintf(verify->out, "%" PRIu64 " records, %" PRIu64 " pages, %s", verify->records,
+		verify->pages, size_text(size, octets));
+	if (verify->image.checkpoints)
+		fprintf(verify->out, ", %u complete checkpoints", verify->image.checkpoints);
+	fputc('\n', verify->out);
+}
+
+static json_t *json_summary(struct verify *verify, uint64_t octets)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "file", verify->path,
+			 "verdict", verdicts[verdict(verify)], "errors", (json_int_t)verify->errors,
+			 "warnings", (json_int_t)verify->warnings, "records",
+			 (json_int_t)verify->records, "pages", (json_int_t)verify->pages, "octets",
+			 (json_int_t)octets, "checkpoints", (json_int_t)verify->image.checkpoints,
+			 "findings", verify->findings);
+}
+
+/* What follows the outermost END is none of the domain. After damage nobody knows what it is. */
+static int drain(struct verify *verify, struct source *source)
+{
+	struct xensr_ctx *ctx = &source->ctx;
+	uint64_t more;
+
+	ctx_leave(ctx);
+	ctx_enter(ctx, "data", XENSR_NO_RECORD, ctx->offset);
+	if (source_drain(source, &more))
+		return -1;
+	if (more && verify->walk.ended)
+		walk_find(&verify->walk, WALK_WARNING, "%" PRIu64 " octets after the end", more);
+	return 0;
+}
+
+static int check_source(struct verify *verify, struct source *source)
+{
+	uint64_t rest;
+
+	if (walk_run(&verify->walk, source, &verify->image, verify->options->checkpointed, &ops,
+		     verify)) {
+		/* Short of memory, it can be passed on all the same. */
+		if (verify->options->tee && !source->tee_failed)
+			(void)!source_drain(source, &rest);
+		return -1;
+	}
+	if (verify->image.kind == IMAGE_LEGACY)
+		walk_find(&verify->walk, WALK_ERROR,
+			  "a legacy image of Xen 4.5 or earlier, which must be converted first");
+	return drain(verify, source);
+}
+
+/* Returns an exit code. *fact is what --json is to print of the file. */
+static int verify_file(const struct options *options, const char *path, json_t **fact)
+{
+	struct verify verify = {
+		.options = options,
+		.path = path,
+		.out = options->tee ? stderr : stdout,
+		.findings = json_array(),
+	};
+	struct source source;
+	int code = EXIT_TROUBLE;
+
+	progress_begin(&verify.progress, path, options->quiet || options->json || options->tee);
+	if (source_open(&source, path, SKIP_READ))
+		goto failed;
+	source.moved = moved;
+	source.moved_data = &verify.progress;
+	if (options->tee)
+		source_tee(&source, STDOUT_FILENO);
+	if (check_source(&verify, &source))
+		goto failed;
+	if (verify.no_memory || !verify.findings) {
+		ctx_leave(&source.ctx);
+		ctx_fail_errno(&source.ctx, ENOMEM, "no room for what is known of it");
+		goto failed;
+	}
+	progress_end(&verify.progress);
+	code = verdict(&verify);
+	if (options->json)
+		*fact = json_summary(&verify, source.ctx.offset);
+	else if (!options->quiet)
+		print_summary(&verify, source.ctx.offset);
+	goto out;
+failed:
+	progress_end(&verify.progress);
+	command_error(name, "%s: %s", path, source.ctx.err.text);
+out:
+	json_decref(verify.findings);
+	state_check_release(&verify.state);
+	walk_release(&verify.walk);
+	free(verify.image.config);
+	source_close(&source);
+	return code;
+}
+
+static int verify_files(const struct options *options, char **paths)
+{
+	json_t *facts = options->json ? json_array() : NULL;
+	int code = EXIT_FINE;
+
+	for (; *paths; paths++) {
+		json_t *fact = NULL;
+
+		code = command_worse(code, verify_file(options, *paths, &fact));
+		if (fact && json_array_append_new(facts, fact)) {
+			json_decref(facts);
+			facts = NULL;
+			break;
+		}
+	}
+	if (!options->json)
+		return command_finish(name, code);
+	return command_print_json(name, facts, code);
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	enum {
+		CHECKPOINTED = 256,
+		TEE,
+		JSON
+	};
+	static const struct option longs[] = {
+		{"checkpointed", no_argument, NULL, CHECKPOINTED},
+		{"tee", no_argument, NULL, TEE},
+		{"json", no_argument, NULL, JSON},
+		{"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct options options = {0};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
+		switch (c) {
+		case CHECKPOINTED:
+			options.checkpointed = true;
+			break;
+		case TEE:
+			options.tee = true;
+			break;
+		case JSON:
+			options.json = true;
+			break;
+		case 'q':
+			options.quiet = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return command_finish(name, EXIT_FINE);
+		default:
+			return command_usage(name, NULL);
+		}
+	}
+	if (optind == argc)
+		return command_usage(name, "no file given");
+	if (options.tee && (optind + 1 != argc || strcmp(argv[optind], "-") != 0))
+		return command_usage(name, "--tee passes on standard input: give - alone");
+	if (options.tee && options.json)
+		return command_usage(name, "--tee needs standard output for itself: no --json");
+	if (options.tee)
+		signal(SIGPIPE, SIG_IGN);
+	return verify_files(&options, argv + optind);
+}

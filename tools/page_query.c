@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "page_query.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "command.h"
+
+int page_query_pfns(struct page_query *query, const char *text)
+{
+	free(query->ranges);
+	query->range_count = pfn_ranges_parse(text, &query->ranges);
+	if (query->range_count < 0)
+		return command_error(query->name, "no memory for the pfns");
+	if (query->range_count == 0)
+		return command_usage(query->name, "`%s' is no list of pfns such as 7,0x10-0x1f",
+				     text);
+	return 0;
+}
+
+int page_query_checkpoint(struct page_query *query, const char *text)
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || number == 0 || number > UINT32_MAX)
+		return command_usage(query->name,
+				     "`%s' is no number of a checkpoint; they count from 1", text);
+	query->checkpoint = (uint32_t)number;
+	return 0;
+}
+
+int page_query_open(struct page_query *query, const char *path)
+{
+	struct image_error err;
+
+	if (image_open(&query->image, path, &err)) {
+		query->code = command_exit(errno);
+		command_error(query->name, "%s", err.text);
+		if (query->code != EXIT_DAMAGED || query->image.record_count == 0)
+			return query->code;
+	}
+	if (query->image.kind == IMAGE_LEGACY) {
+		command_error(query->name,
+			      "%s: a legacy image of Xen 4.5 or earlier, which must be converted "
+			      "first",
+			      path);
+		return EXIT_DAMAGED;
+	}
+	if (query->checkpoint && image_select(&query->image, query->checkpoint, &err)) {
+		command_error(query->name, "%s", err.text);
+		return errno == ERANGE ? EXIT_USAGE : command_exit(errno);
+	}
+	return 0;
+}
+
+void page_query_release(struct page_query *query)
+{
+	image_close(&query->image);
+	free(query->ranges);
+	query->ranges = NULL;
+	query->range_count = 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What cat and hexdump have in common: the options that choose a state and pages of an image, and
+ * opening it for them.
+ */
+#ifndef XENSR_TOOLS_PAGE_QUERY_H
+#define XENSR_TOOLS_PAGE_QUERY_H
+
+#include "image.h"
+#include "pfn_ranges.h"
+
+struct page_query {
+	const char *name; /* of the command */
+	struct pfn_range *ranges;
+	int range_count;
+	uint32_t checkpoint; /* 0: the last */
+	struct image image;
+	int code; /* EXIT_DAMAGED if the image is damaged behind what was indexed, else EXIT_FINE */
+};
+
+/* Read the argument of --pfn, of --checkpoint. Returns 0, or an exit_code, having told why. */
+int page_query_pfns(struct page_query *query, const char *text);
+int page_query_checkpoint(struct page_query *query, const char *text);
+
+/*
+ * Open the image and select the state. An image that is damaged further on is told, and good for
+ * what came before. Returns 0, or an exit_code, having told why. To be released in either case.
+ */
+int page_query_open(struct page_query *query, const char *path);
+
+/* Idempotent. */
+void page_query_release(struct page_query *query);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a record says, for people and as JSON.
+ */
+#ifndef XENSR_TOOLS_RECORD_TEXT_H
+#define XENSR_TOOLS_RECORD_TEXT_H
+
+#include <jansson.h>
+
+#include "walk.h"
+
+struct record_text {
+	char line[256]; /* its meaning in one line */
+	json_t *facts;  /* the same as an object */
+	/*
+	 * What is inside it, an array of objects: "name", "text", and where it has a place
+	 * of its own "offset" and "length" (octets from the start of the file).
+	 */
+	json_t *parts;
+};
+
+/* "PAGE_DATA", "EMULATOR_CONTEXT", "optional 0x80000001", …; buffer is for the unknown ones. */
+#define RECORD_NAME 32
+const char *record_name(enum image_layer layer, uint32_t type, char buffer[RECORD_NAME]);
+
+/* "normal", "L1", "L4 pinned", "allocate-only", …; "unknown". */
+const char *page_type_name(enum page_type type);
+
+/* The same without a space: the keys of JSON. */
+const char *page_type_key(enum page_type type);
+
+/* Name of an HVM parameter as in xen/hvm/params.h without HVM_PARAM_, or NULL. */
+const char *hvm_param_name(uint64_t index);
+
+/*
+ * Describe a record the walk told. Returns 0, or -1 (out of memory). To be released in either
+ * case.
+ */
+int record_text_make(struct record_text *text, const struct walk_record *record) MUST_CHECK;
+
+/* Idempotent. */
+void record_text_release(struct record_text *text);
+
+#endif

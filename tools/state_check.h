@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a restore checks across the records of a state: that the pages it cannot do without came, and
+ * that each vcpu is whole. What is inside one record, the walk checks.
+ */
+#ifndef XENSR_TOOLS_STATE_CHECK_H
+#define XENSR_TOOLS_STATE_CHECK_H
+
+#include "format.h"
+#include "pfn_set.h"
+#include "walk.h"
+
+#define STATE_PARAMS 64 /* more than there are HVM_PARAM_* */
+
+struct state_check {
+	struct pfn_set populated; /* pfns that have memory */
+
+	/* HVM: the parameters of this checkpoint. */
+	bool have_param[STATE_PARAMS];
+	uint64_t param[STATE_PARAMS];
+	bool have_params;
+
+	/* PV: a bit for each kind of record that a vcpu has had. */
+	uint8_t vcpu[VCPU_ID_MAX + 1];
+	/* PV: the p2m's frames, as the last record that named each said; frames 0 … nr_p2m - 1. */
+	uint64_t *p2m;
+	size_t nr_p2m, p2m_room;
+};
+
+/* An all-zero state_check knows nothing. */
+void state_check_release(struct state_check *state);
+
+/*
+ * Take a record of the domain stream that the walk has told. Findings go to the walk. Returns 0, or
+ * -1 (out of memory).
+ */
+int state_check_record(struct state_check *state, struct walk *walk,
+		       const struct walk_record *record) MUST_CHECK;
+
+#endif
