@@ -11,6 +11,7 @@ void ctx_init(struct xensr_ctx *ctx, int io_fd, const struct xensr_reports *repo
 	*ctx = (struct xensr_ctx){
 		.reports = *reports,
 		.io_fd = io_fd,
+		.cancel_fd = -1,
 		.record_type = XENSR_NO_RECORD,
 		.record_offset = XENSR_NO_OFFSET,
 	};
@@ -104,6 +105,14 @@ void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64
 	ctx->progress_full = done >= total;
 	ctx->progress_shown = done;
 	ctx->reports.progress(ctx->reports.data, what, done, total);
+}
+
+void ctx_take_over(struct xensr_ctx *ctx, const struct xensr_ctx *part)
+{
+	ctx->offset = part->offset;
+	ctx->peer_gone |= part->peer_gone;
+	if (!error_is_set(&ctx->err))
+		ctx->err = part->err;
 }
 
 int ctx_finish(struct xensr_ctx *ctx, int rc, struct xensr_error *out)

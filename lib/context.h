@@ -18,8 +18,9 @@ struct xensr_ctx {
 	struct xensr_reports reports;
 
 	int io_fd;
-	bool peer_gone;       /* the last read or write failed because nobody is at the other end */
-	uint64_t offset;      /* octets read or written so far, from the image header on */
+	int cancel_fd;   /* once it can be read, or has ended, I/O fails with ECANCELED; -1: none */
+	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
+	uint64_t offset; /* octets read or written so far, from the image header on */
 	struct checksum *sum; /* fed with all octets read or written; NULL: there is none */
 
 	/* The record (or header) at work, for error texts. */
@@ -57,6 +58,12 @@ void ctx_log(struct xensr_ctx *ctx, enum xensr_level level, const char *fmt, ...
  * hundredth is complete, and when all of it is, so the caller may call it per batch.
  */
 void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64_t total);
+
+/*
+ * `part`, which began as a copy of ctx, is done: go on where it stands. Its error is kept unless
+ * ctx has one of its own, which then was the first.
+ */
+void ctx_take_over(struct xensr_ctx *ctx, const struct xensr_ctx *part);
 
 /*
  * End of an operation that returned rc: on failure log the error, copy it to *out (which may

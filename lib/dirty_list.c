@@ -4,26 +4,12 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "back_channel.h"
 #include "format.h"
 #include "io.h"
 
 /* pfns moved at once. */
 #define SLICE 1024u
-
-/* The channel has a descriptor and an offset of its own; errors belong to the operation. */
-static struct xensr_ctx channel_over(const struct xensr_ctx *ctx, int fd)
-{
-	struct xensr_ctx channel;
-
-	ctx_init(&channel, fd, &ctx->reports);
-	return channel;
-}
-
-static int fail_channel(struct xensr_ctx *ctx, const struct xensr_ctx *channel)
-{
-	ctx->peer_gone |= channel->peer_gone;
-	return ctx_fail(ctx, channel->err.errnum, "back channel: %s", channel->err.text);
-}
 
 static int receive_pfns(struct xensr_ctx *ctx, struct xensr_ctx *channel, struct log_dirty *log,
 			uint32_t count)
@@ -34,7 +20,7 @@ static int receive_pfns(struct xensr_ctx *ctx, struct xensr_ctx *channel, struct
 		uint32_t n = count < SLICE ? count : SLICE;
 
 		if (io_read(channel, pfns, n * sizeof(*pfns)))
-			return fail_channel(ctx, channel);
+			return back_channel_fail(ctx, channel);
 		for (uint32_t i = 0; i < n; i++) {
 			if (pfns[i] >= log->nr_pfns)
 				return ctx_fail(ctx, EBADMSG,
@@ -50,11 +36,11 @@ static int receive_pfns(struct xensr_ctx *ctx, struct xensr_ctx *channel, struct
 
 int dirty_list_receive(struct xensr_ctx *ctx, int fd, struct log_dirty *log)
 {
-	struct xensr_ctx channel = channel_over(ctx, fd);
+	struct xensr_ctx channel = back_channel_over(ctx, fd);
 	struct wire_record_header header;
 
 	if (io_read(&channel, &header, sizeof(header)))
-		return fail_channel(ctx, &channel);
+		return back_channel_fail(ctx, &channel);
 	if (header.type != REC_CHECKPOINT_DIRTY_PFN_LIST)
 		return ctx_fail(ctx, EBADMSG,
 				"back channel: a record of type %#x, not CHECKPOINT_DIRTY_PFN_LIST",
@@ -70,12 +56,12 @@ static int send_slice(struct xensr_ctx *ctx, struct xensr_ctx *channel, uint64_t
 {
 	struct iovec iov = {.iov_base = pfns, .iov_len = n * sizeof(*pfns)};
 
-	return io_writev(channel, &iov, 1) ? fail_channel(ctx, channel) : 0;
+	return io_writev(channel, &iov, 1) ? back_channel_fail(ctx, channel) : 0;
 }
 
 int dirty_list_send(struct xensr_ctx *ctx, int fd, const struct log_dirty *log, uint64_t dirty)
 {
-	struct xensr_ctx channel = channel_over(ctx, fd);
+	struct xensr_ctx channel = back_channel_over(ctx, fd);
 	struct wire_record_header header = {
 		.type = REC_CHECKPOINT_DIRTY_PFN_LIST,
 		.length = (uint32_t)(dirty * sizeof(uint64_t)),
@@ -90,7 +76,7 @@ int dirty_list_send(struct xensr_ctx *ctx, int fd, const struct log_dirty *log, 
 				" dirty pages are more than a record holds",
 				dirty);
 	if (io_writev(&channel, &iov, 1))
-		return fail_channel(ctx, &channel);
+		return back_channel_fail(ctx, &channel);
 	for (uint64_t pfn = 0; (pfn = log_dirty_next(log, pfn, &bits)) != UINT64_MAX; pfn += 64) {
 		for (; bits; bits &= bits - 1) {
 			pfns[n++] = pfn + (uint64_t)__builtin_ctzll(bits);

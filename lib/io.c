@@ -49,8 +49,33 @@ static int retry_after(struct xensr_ctx *ctx, int errnum, short events)
 		return 0;
 	if (errnum != EAGAIN && errnum != EWOULDBLOCK)
 		return -1;
+	if (ctx->cancel_fd >= 0) /* check_cancelled waits */
+		return 0;
 	/* Whatever poll says, the next read or write tells more. */
 	return poll(&pfd, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+/*
+ * Where the operation can be cancelled, wait until that or the stream has something to say. Returns
+ * 0, or -1 with the error set.
+ */
+static int check_cancelled(struct xensr_ctx *ctx, short events)
+{
+	struct pollfd pfds[] = {
+		{.fd = ctx->cancel_fd, .events = POLLIN},
+		{.fd = ctx->io_fd, .events = events},
+	};
+
+	/* Nothing would end the wait for a descriptor that is none; the call tells more. */
+	if (ctx->cancel_fd < 0 || ctx->io_fd < 0)
+		return 0;
+	while (poll(pfds, 2, -1) < 0) {
+		if (errno != EINTR)
+			return ctx_fail_errno(ctx, errno, "cannot wait for the stream");
+	}
+	if (pfds[0].revents)
+		return ctx_fail(ctx, ECANCELED, "cancelled at offset %" PRIu64, ctx->offset);
+	return 0;
 }
 
 /* Does this errno mean that the other end is gone, rather than that something is wrong here? */
@@ -112,6 +137,8 @@ int io_await(struct xensr_ctx *ctx)
 	uint8_t octet;
 	ssize_t got;
 
+	if (check_cancelled(ctx, POLLIN))
+		return -1;
 	while (poll(&pfd, 1, -1) < 0) {
 		if (errno != EINTR)
 			return fail_read(ctx, errno);
@@ -130,8 +157,11 @@ int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 	vectors_advance(&iov, &n, 0);
 	while (n) {
 		int batch = n < VECTORS_PER_CALL ? (int)n : VECTORS_PER_CALL;
-		ssize_t got = readv(ctx->io_fd, iov, batch);
+		ssize_t got;
 
+		if (check_cancelled(ctx, POLLIN))
+			return -1;
+		got = readv(ctx->io_fd, iov, batch);
 		if (got == 0)
 			return fail_end(ctx, vectors_left(iov, n));
 		if (got < 0) {
@@ -175,8 +205,11 @@ int io_writev(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 	vectors_advance(&iov, &n, 0);
 	while (n) {
 		int batch = n < VECTORS_PER_CALL ? (int)n : VECTORS_PER_CALL;
-		ssize_t put = writev(ctx->io_fd, iov, batch);
+		ssize_t put;
 
+		if (check_cancelled(ctx, POLLOUT))
+			return -1;
+		put = writev(ctx->io_fd, iov, batch);
 		if (put < 0) {
 			int errnum = errno;
 

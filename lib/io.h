@@ -4,7 +4,8 @@
  *
  * All of it or an error: short counts, EINTR and EAGAIN (a descriptor the caller left
  * non-blocking) are handled here, and ctx->offset always equals the octets really moved.
- * End of file is an error with errno ENODATA that names the offset and what is missing.
+ * End of file is an error with errno ENODATA that names the offset and what is missing. Where the
+ * context has a cancel_fd, each call and each wait ends with ECANCELED as soon as that says so.
  */
 #ifndef XENSR_LIB_IO_H
 #define XENSR_LIB_IO_H

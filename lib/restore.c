@@ -157,8 +157,11 @@ static int commit_checkpoint(struct restore_ctx *restore)
 /* Answers of the callbacks between two checkpoints (xenguest.h). Returns 0, FAIL_OVER or -1. */
 static int ask(struct restore_ctx *restore, int (*callback)(void *data), const char *name)
 {
-	int answer = callback(restore->params.callbacks.data);
+	int answer;
 
+	restore->around->offset = restore->ctx.offset;
+	answer = callback(restore->params.callbacks.data);
+	restore->ctx.offset = restore->around->offset;
 	if (answer == XGR_CHECKPOINT_SUCCESS)
 		return 0;
 	if (answer == XGR_CHECKPOINT_FAILOVER)
@@ -367,39 +370,46 @@ static void restore_release(struct restore_ctx *restore)
 	reader_release(&restore->reader);
 }
 
-int xensr_restore(const struct xensr_restore_params *params, struct xensr_restore_results *results,
-		  struct xensr_error *err)
+int restore_domain(struct xensr_ctx *around, const struct xensr_restore_params *params,
+		   struct xensr_restore_results *results)
 {
-	struct xensr_restore_params copy = XENSR_RESTORE_PARAMS_INIT;
-	struct xensr_ctx ctx;
-	struct restore_ctx *restore;
+	struct restore_ctx *restore = calloc(1, sizeof(*restore));
+	uint64_t start = around->offset;
 	int rc = -1;
 
-	ctx_init(&ctx, -1, &copy.reports);
-	if (params_copy(&ctx, &copy, sizeof(copy), params))
-		return ctx_finish(&ctx, -1, err);
-	ctx_init(&ctx, copy.io_fd, &copy.reports);
-	restore = calloc(1, sizeof(*restore));
 	if (!restore)
-		return ctx_finish(&ctx, ctx_fail_errno(&ctx, ENOMEM, "no memory to begin with"),
-				  err);
-	restore->ctx = ctx;
-	restore->params = copy;
-	restore->xch = copy.xch;
-	restore->domid = copy.domid;
-	reader_init(&restore->reader, &restore->ctx, copy.stream_type != XENSR_STREAM_PLAIN);
+		return ctx_fail_errno(around, ENOMEM, "no memory to begin with");
+	restore->ctx = *around;
+	restore->around = around;
+	restore->params = *params;
+	restore->xch = params->xch;
+	restore->domid = params->domid;
+	reader_init(&restore->reader, &restore->ctx, params->stream_type != XENSR_STREAM_PLAIN);
 
 	if (restore_start(restore) || restore_run(restore))
 		goto out;
 	ctx_log(&restore->ctx, XENSR_LOG_DETAIL,
 		"restored domain %u: %" PRIu64 " pages, %" PRIu64 " octets", restore->domid,
-		restore->pages_received, restore->ctx.offset);
+		restore->pages_received, restore->ctx.offset - start);
 	if (results)
 		*results = restore->results;
 	rc = 0;
 out:
 	restore_release(restore);
-	rc = ctx_finish(&restore->ctx, rc, err);
+	ctx_take_over(around, &restore->ctx);
 	free(restore);
 	return rc;
+}
+
+int xensr_restore(const struct xensr_restore_params *params, struct xensr_restore_results *results,
+		  struct xensr_error *err)
+{
+	struct xensr_restore_params copy = XENSR_RESTORE_PARAMS_INIT;
+	struct xensr_ctx ctx;
+
+	ctx_init(&ctx, -1, &copy.reports);
+	if (params_copy(&ctx, &copy, sizeof(copy), params))
+		return ctx_finish(&ctx, -1, err);
+	ctx_init(&ctx, copy.io_fd, &copy.reports);
+	return ctx_finish(&ctx, restore_domain(&ctx, &copy, results), err);
 }

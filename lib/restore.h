@@ -21,6 +21,7 @@ struct restore_ops;
 
 struct restore_ctx {
 	struct xensr_ctx ctx;
+	struct xensr_ctx *around; /* see restore_domain() */
 	struct xensr_restore_params params;
 	struct xensr_restore_results results;
 	struct reader reader;
@@ -137,6 +138,15 @@ struct restore_ops {
 	/* Always, also after setup failed half-way. Idempotent. */
 	void (*cleanup)(struct restore_ctx *restore);
 };
+
+/*
+ * xensr_restore() with a copy of its parameters, as a part of a stream that goes on around it:
+ * reads where `around` stands, whose descriptor, reports and cancel_fd are used. While a callback
+ * runs, around->offset is where the stream stands; the callback may read on with it. Afterwards it
+ * is where the domain stream has ended, and after a failure the error is around's, not logged yet.
+ */
+int restore_domain(struct xensr_ctx *around, const struct xensr_restore_params *params,
+		   struct xensr_restore_results *results) MUST_CHECK;
 
 /* ---- PAGE_DATA (restore_pages.c) ------------------------------------------------------- */
 

@@ -41,10 +41,13 @@ static int suspend_domain(struct save_ctx *save)
 {
 	const struct xensr_save_callbacks *cb = &save->params.callbacks;
 	uint64_t start = clock_usecs();
-	int reason;
+	int reason, done;
 
+	save->around->offset = save->ctx.offset;
 	errno = 0;
-	if (cb->suspend(cb->data) == 0)
+	done = cb->suspend(cb->data);
+	save->ctx.offset = save->around->offset;
+	if (done == 0)
 		return ctx_fail(&save->ctx, errno == EINTR ? EINTR : ECANCELED,
 				"the toolstack did not suspend domain %u", save->domid);
 	if (save_refresh_info(save))
@@ -63,8 +66,11 @@ static int suspend_domain(struct save_ctx *save)
 /* One of the callbacks of a checkpointed stream; what it answers ends it or not. */
 static int ask(struct save_ctx *save, int (*callback)(void *data), const char *name)
 {
-	int answer = callback(save->params.callbacks.data);
+	int answer;
 
+	save->around->offset = save->ctx.offset;
+	answer = callback(save->params.callbacks.data);
+	save->ctx.offset = save->around->offset;
 	if (answer > 0)
 		return 0;
 	return ctx_fail(&save->ctx, ECANCELED,
@@ -284,39 +290,46 @@ static void save_release(struct save_ctx *save)
 	free(save->copies);
 }
 
-int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,
-	       struct xensr_error *err)
+int save_domain(struct xensr_ctx *around, const struct xensr_save_params *params,
+		struct xensr_save_results *results)
 {
-	struct xensr_save_params copy = XENSR_SAVE_PARAMS_INIT;
-	struct xensr_ctx ctx;
-	struct save_ctx *save;
+	struct save_ctx *save = calloc(1, sizeof(*save));
+	uint64_t start = around->offset;
 	int rc = -1;
 
-	ctx_init(&ctx, -1, &copy.reports);
-	if (params_copy(&ctx, &copy, sizeof(copy), params))
-		return ctx_finish(&ctx, -1, err);
-	ctx_init(&ctx, copy.io_fd, &copy.reports);
-	save = calloc(1, sizeof(*save));
 	if (!save)
-		return ctx_finish(&ctx, ctx_fail_errno(&ctx, ENOMEM, "no memory to begin with"),
-				  err);
-	save->ctx = ctx;
-	save->params = copy;
-	save->xch = copy.xch;
-	save->domid = copy.domid;
+		return ctx_fail_errno(around, ENOMEM, "no memory to begin with");
+	save->ctx = *around;
+	save->around = around;
+	save->params = *params;
+	save->xch = params->xch;
+	save->domid = params->domid;
 
 	if (save_start(save) || save_run(save))
 		goto out;
 	ctx_log(&save->ctx, XENSR_LOG_DETAIL,
 		"saved domain %u: %" PRIu64 " pages, %" PRIu64 " octets", save->domid,
-		save->results.pages, save->ctx.offset);
+		save->results.pages, save->ctx.offset - start);
 	rc = 0;
 out:
 	save_release(save);
-	save->results.octets = save->ctx.offset;
+	save->results.octets = save->ctx.offset - start;
 	if (results)
 		*results = save->results;
-	rc = ctx_finish(&save->ctx, rc, err);
+	ctx_take_over(around, &save->ctx);
 	free(save);
 	return rc;
+}
+
+int xensr_save(const struct xensr_save_params *params, struct xensr_save_results *results,
+	       struct xensr_error *err)
+{
+	struct xensr_save_params copy = XENSR_SAVE_PARAMS_INIT;
+	struct xensr_ctx ctx;
+
+	ctx_init(&ctx, -1, &copy.reports);
+	if (params_copy(&ctx, &copy, sizeof(copy), params))
+		return ctx_finish(&ctx, -1, err);
+	ctx_init(&ctx, copy.io_fd, &copy.reports);
+	return ctx_finish(&ctx, save_domain(&ctx, &copy, results), err);
 }

@@ -19,6 +19,7 @@ struct save_ops;
 
 struct save_ctx {
 	struct xensr_ctx ctx;
+	struct xensr_ctx *around; /* see save_domain() */
 	struct xensr_save_params params;
 	struct xensr_save_results results;
 	xc_interface *xch;             /* the caller's */
@@ -123,6 +124,15 @@ struct save_ops {
 int save_query_types(struct save_ctx *save, uint32_t n) MUST_CHECK;
 
 #define INVALID_GFN (~(xen_pfn_t)0)
+
+/*
+ * xensr_save() with a copy of its parameters, as a part of a stream that goes on around it: writes
+ * where `around` stands, whose descriptor, reports and cancel_fd are used. While a callback runs,
+ * around->offset is where the stream stands; the callback may write on with it. Afterwards it is
+ * where the domain stream has ended, and after a failure the error is around's, not logged yet.
+ */
+int save_domain(struct xensr_ctx *around, const struct xensr_save_params *params,
+		struct xensr_save_results *results) MUST_CHECK;
 
 /* ---- batches (save_batch.c) ------------------------------------------------------------ */
 

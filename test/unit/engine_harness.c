@@ -205,7 +205,7 @@ void harness_reset(void)
 	h.restore.reports = h.save.reports;
 }
 
-static void forget_reports(void)
+void harness_forget(void)
 {
 	h.nr_logs = 0;
 	memset(h.nr_level, 0, sizeof(h.nr_level));
@@ -217,7 +217,7 @@ static void forget_reports(void)
 
 int harness_save(int fd)
 {
-	forget_reports();
+	harness_forget();
 	h.save.io_fd = fd;
 	memset(&h.saved, 0xa5, sizeof(h.saved));
 	errno = 0;
@@ -228,7 +228,7 @@ int harness_save(int fd)
 
 int harness_restore(int fd)
 {
-	forget_reports();
+	harness_forget();
 	h.restore.io_fd = fd;
 	errno = 0;
 	h.rc = xensr_restore(&h.restore, &h.results, &h.err);

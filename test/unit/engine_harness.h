@@ -72,6 +72,9 @@ void harness_reset(void);
 int harness_save(int fd);
 int harness_restore(int fd);
 
+/* What was reported so far is of no interest: another operation begins. */
+void harness_forget(void);
+
 /* All callbacks that a stream of this type needs. */
 void harness_save_type(enum xensr_stream_type type, int recv_fd);
 void harness_restore_type(enum xensr_stream_type type, int send_back_fd);
