@@ -21,6 +21,8 @@ struct xensr_ctx {
 	int cancel_fd;   /* once it can be read, or has ended, I/O fails with ECANCELED; -1: none */
 	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
 	uint64_t offset; /* octets read or written so far, from the image header on */
+	const uint8_t *unread; /* octets that come before those of io_fd: see io_unread() */
+	size_t unread_octets;
 	struct checksum *sum; /* fed with all octets read or written; NULL: there is none */
 
 	/* The record (or header) at work, for error texts. */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -152,9 +153,52 @@ int io_await(struct xensr_ctx *ctx)
 	return got ? 0 : fail_end(ctx, sizeof(octet));
 }
 
+void io_unread(struct xensr_ctx *ctx, const void *buf, size_t len)
+{
+	ctx->unread = buf;
+	ctx->unread_octets = len;
+	ctx->offset -= len;
+}
+
+ssize_t io_peek(struct xensr_ctx *ctx, void *buf, size_t len)
+{
+	uint8_t *to = buf;
+	size_t have = 0;
+
+	while (have < len) {
+		ssize_t got = read(ctx->io_fd, to + have, len - have);
+
+		if (got == 0)
+			break;
+		if (got < 0 && retry_after(ctx, errno, POLLIN))
+			return fail_read(ctx, errno);
+		if (got > 0)
+			have += (size_t)got;
+	}
+	ctx->offset += have;
+	io_unread(ctx, buf, have);
+	return (ssize_t)have;
+}
+
+/* What was put back goes into the vectors first. */
+static void take_unread(struct xensr_ctx *ctx, struct iovec **iov, size_t *n)
+{
+	while (ctx->unread_octets && *n) {
+		size_t now =
+			ctx->unread_octets < (*iov)->iov_len ? ctx->unread_octets : (*iov)->iov_len;
+
+		memcpy((*iov)->iov_base, ctx->unread, now);
+		ctx->unread += now;
+		ctx->unread_octets -= now;
+		ctx->offset += now;
+		vectors_advance(iov, n, now);
+	}
+}
+
 int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 {
 	vectors_advance(&iov, &n, 0);
+	take_unread(ctx, &iov, &n);
 	while (n) {
 		int batch = n < VECTORS_PER_CALL ? (int)n : VECTORS_PER_CALL;
 		ssize_t got;

@@ -34,6 +34,18 @@ int io_check_writable(struct xensr_ctx *ctx) MUST_CHECK;
  */
 int io_await(struct xensr_ctx *ctx) MUST_CHECK;
 
+/*
+ * Put back the last len octets that were read, so that they are read again: buf holds them, and stays
+ * the caller's and as it is until that is done. Nothing else may be waiting so.
+ */
+void io_unread(struct xensr_ctx *ctx, const void *buf, size_t len);
+
+/*
+ * See up to len octets into buf without consuming them; fewer only at the end of the input. buf is
+ * used as by io_unread(). Returns how many, or -1 with the error set.
+ */
+ssize_t io_peek(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
+
 /* Read exactly len octets. Returns 0, or -1 with the error set. */
 int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
 

@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{"verify", "check all that a restore would check", cmd_verify},
 	{"cat", "write pages or records of it as they are", cmd_cat},
 	{"hexdump", "show pages of it in hexadecimal", cmd_hexdump},
+	{"convert", "write a saved domain as a plain one of version 3", cmd_convert},
 	{NULL, NULL, NULL},
 };
 

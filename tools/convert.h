@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One conversion of a saved domain into a plain domain stream of version 3, in what it was wrapped
+ * in. Front to back and with little memory, but for checkpointed streams, whose pages an index finds.
+ *
+ *      cmd_convert --> wrapping_read --> convert_stream        domain stream, version 2 or 3
+ *                                    --> convert_legacy        image of Xen 4.5 or earlier
+ *                  --> convert_checkpoint                      one state of a checkpointed stream
+ *
+ * What is written is checked as a restore would check it, by the same code (lib/phase.h,
+ * record_check_body), before it is written: there is no output that breaks the format.
+ */
+#ifndef XENSR_TOOLS_CONVERT_H
+#define XENSR_TOOLS_CONVERT_H
+
+#include "image.h"
+#include "progress.h"
+#include "record.h"
+#include "toolstack/body.h"
+
+/* What a domain stream is to be wrapped in, where the input does not say it. */
+enum convert_format {
+	CONVERT_SAME,   /* as the input */
+	CONVERT_DOMAIN, /* in nothing */
+	CONVERT_LIBXL,
+};
+
+struct convert {
+	/* Of the command line. */
+	bool drop_verify;
+	enum convert_format format;
+	const char *in_path;
+
+	struct xensr_ctx in; /* offsets are those of the input, whatever wraps the stream */
+	struct xensr_ctx out;
+	struct checksum *sum; /* of the domain stream that is written; NULL: it gets none */
+	enum image_kind kind;
+	bool wrapped;    /* in a libxl stream */
+	struct body raw; /* of the wrapping */
+	uint8_t peeked[32];
+
+	/* The domain stream written so far. */
+	struct stream_headers headers;
+	struct phase phase;
+	unsigned guest_width;
+
+	struct progress progress;
+	uint64_t octets; /* of the input, and about that many of the output; UINT64_MAX: unknown */
+};
+
+/*
+ * All of these return 0, or -1 with the error set: in convert->in if the input is the reason,
+ * convert->out if it cannot be written.
+ */
+
+/* ---- the domain stream that is written (convert_write.c) --------------------------------------- */
+
+/* Image and domain header. */
+int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_major,
+		  uint32_t xen_minor) MUST_CHECK;
+
+/*
+ * Any record but PAGE_DATA, or an optional one of unknown type. STATIC_DATA_END is put before the
+ * first that belongs behind it. What the format does not let come here is an error of the input's
+ * record at work.
+ */
+int convert_record(struct convert *convert, uint32_t type, const void *body,
+		   uint32_t length) MUST_CHECK;
+
+/* PAGE_DATA: header and entries as on the wire; its pages are to follow with convert_pages. */
+int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t count,
+		      uint32_t data_pages) MUST_CHECK;
+int convert_pages(struct convert *convert, const void *pages, size_t count) MUST_CHECK;
+
+/* ---- what wraps it (convert_wrapping.c) -------------------------------------------------------- */
+
+/* Find out what the input is, from its first octets; nothing is written. */
+int wrapping_identify(struct convert *convert) MUST_CHECK;
+
+/*
+ * Copy what lies before the domain stream (or legacy image). Both then stand where it begins. For a
+ * legacy image an xl header is changed to say that a libxl stream follows, and that is begun.
+ */
+int wrapping_begin(struct convert *convert) MUST_CHECK;
+
+/* Copy what lies behind the domain stream, to the end; that the input ends there is checked. */
+int wrapping_end(struct convert *convert) MUST_CHECK;
+
+/* Nothing is left of the input. */
+int wrapping_check_end(struct convert *convert) MUST_CHECK;
+
+/* ---- the conversions --------------------------------------------------------------------------- */
+
+int convert_stream(struct convert *convert) MUST_CHECK;
+int convert_legacy(struct convert *convert) MUST_CHECK;
+
+/*
+ * The state that image_select chose, and what wraps it behind it. The error is in *err instead if
+ * the file cannot be read.
+ */
+int convert_checkpoint(struct convert *convert, const struct image *image,
+		       struct image_error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The frame of a legacy image:
+ *
+ *   head --> chunk … 0 --> tail --+--> device model's record, end
+ *             ^                   |
+ *             +---- not the last -+    a checkpointed image: what comes later replaces it
+ */
+#include "legacy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xen/xen.h>
+#include <xen/hvm/params.h>
+
+#include "io.h"
+#include "toolstack/libxl_record.h"
+
+/* Of what is written: "converted", and by which version of the converter. */
+#define CONVERTED_XEN_MAJOR 0u
+#define CONVERTER_VERSION   1u
+
+/* A pfn word has 28 bits for the pfn. */
+#define P2M_SIZE_MAX (1u << 28)
+
+enum chunk {
+	CHUNK_END = 0,
+	CHUNK_VERIFY = -1,
+	CHUNK_VCPU_INFO = -2,
+	CHUNK_IDENT_PT = -3,
+	CHUNK_VM86_TSS = -4,
+	CHUNK_TMEM = -5,
+	CHUNK_TMEM_EXTRA = -6,
+	CHUNK_TSC_INFO = -7,
+	CHUNK_CONSOLE_PFN = -8,
+	CHUNK_LAST_CHECKPOINT = -9,
+	CHUNK_ACPI_IOPORTS_LOCATION = -10,
+	CHUNK_VIRIDIAN = -11,
+	CHUNK_COMPRESSED_DATA = -12,
+	CHUNK_ENABLE_COMPRESSION = -13,
+	CHUNK_GENERATION_ID_ADDR = -14,
+	CHUNK_PAGING_RING_PFN = -15,
+	CHUNK_MONITOR_RING_PFN = -16,
+	CHUNK_SHARING_RING_PFN = -17,
+	CHUNK_TOOLSTACK = -18,
+	CHUNK_IOREQ_SERVER_PFN = -19,
+	CHUNK_NR_IOREQ_SERVER_PAGES = -20,
+};
+#define CHUNK_LEAST CHUNK_NR_IOREQ_SERVER_PAGES
+
+/* By the negated number of the chunk. */
+static const struct {
+	const char *title;
+	int param; /* HVM_PARAM_*: that is what it sets; else -1 */
+	bool hvm;  /* of HVM guests only */
+} chunks[] = {
+	[-CHUNK_END] = {"end of chunks", -1, false},
+	[-CHUNK_VERIFY] = {"chunk \"enable verify mode\"", -1, false},
+	[-CHUNK_VCPU_INFO] = {"chunk \"vcpu info\"", -1, false},
+	[-CHUNK_IDENT_PT] = {"chunk \"hvm ident pt\"", HVM_PARAM_IDENT_PT, true},
+	[-CHUNK_VM86_TSS] = {"chunk \"hvm vm86 tss\"", HVM_PARAM_VM86_TSS, true},
+	[-CHUNK_TMEM] = {"chunk \"tmem\"", -1, false},
+	[-CHUNK_TMEM_EXTRA] = {"chunk \"tmem extra\"", -1, false},
+	[-CHUNK_TSC_INFO] = {"chunk \"tsc info\"", -1, false},
+	[-CHUNK_CONSOLE_PFN] = {"chunk \"hvm console pfn\"", HVM_PARAM_CONSOLE_PFN, true},
+	[-CHUNK_LAST_CHECKPOINT] = {"chunk \"last checkpoint\"", -1, false},
+	[-CHUNK_ACPI_IOPORTS_LOCATION] = {"chunk \"hvm acpi ioports location\"",
+					  HVM_PARAM_ACPI_IOPORTS_LOCATION, true},
+	[-CHUNK_VIRIDIAN] = {"chunk \"hvm viridian\"", HVM_PARAM_VIRIDIAN, true},
+	[-CHUNK_COMPRESSED_DATA] = {"chunk \"compressed data\"", -1, false},
+	[-CHUNK_ENABLE_COMPRESSION] = {"chunk \"enable compression\"", -1, false},
+	[-CHUNK_GENERATION_ID_ADDR] = {"chunk \"hvm generation id addr\"",
+				       HVM_PARAM_VM_GENERATION_ID_ADDR, true},
+	[-CHUNK_PAGING_RING_PFN] = {"chunk \"hvm paging ring pfn\"", HVM_PARAM_PAGING_RING_PFN,
+				    true},
+	[-CHUNK_MONITOR_RING_PFN] = {"chunk \"hvm monitor ring pfn\"", HVM_PARAM_MONITOR_RING_PFN,
+				     true},
+	[-CHUNK_SHARING_RING_PFN] = {"chunk \"hvm sharing ring pfn\"", HVM_PARAM_SHARING_RING_PFN,
+				     true},
+	[-CHUNK_TOOLSTACK] = {"chunk \"toolstack\"", -1, true},
+	[-CHUNK_IOREQ_SERVER_PFN] = {"chunk \"hvm ioreq server pfn\"", HVM_PARAM_IOREQ_SERVER_PFN,
+				     true},
+	[-CHUNK_NR_IOREQ_SERVER_PAGES] = {"chunk \"hvm nr ioreq server pages\"",
+					  HVM_PARAM_NR_IOREQ_SERVER_PAGES, true},
+};
+
+/* ---- chunks ------------------------------------------------------------------------------------ */
+
+static int read_vcpu_info(struct legacy *legacy)
+{
+	struct xensr_ctx *in = legacy->in;
+	int32_t highest;
+
+	if (io_read(in, &highest, sizeof(highest)))
+		return -1;
+	if (highest < 0 || highest > (int32_t)VCPU_ID_MAX)
+		return ctx_fail(in, EBADMSG, "vcpu %d is the highest, at most %u exist", highest,
+				VCPU_ID_MAX);
+	memset(legacy->online, 0, sizeof(legacy->online));
+	return io_read(in, legacy->online, ((size_t)highest / 64 + 1) * sizeof(legacy->online[0]));
+}
+
+static int read_tsc_info(struct legacy *legacy)
+{
+	struct {
+		uint32_t mode;
+		uint64_t nsec;
+		uint32_t khz;
+		uint32_t incarnation;
+	} __attribute__((packed)) body;
+
+	if (io_read(legacy->in, &body, sizeof(body)))
+		return -1;
+	legacy->have_tsc = true;
+	legacy->tsc = (struct wire_x86_tsc_info){
+		.mode = body.mode,
+		.khz = body.khz,
+		.nsec = body.nsec,
+		.incarnation = body.incarnation,
+	};
+	return 0;
+}
+
+static int start_verify(struct legacy *legacy)
+{
+	if (legacy->verifying)
+		return ctx_fail(legacy->in, EBADMSG, "comes a second time");
+	legacy->verifying = true;
+	if (legacy->convert->drop_verify)
+		return 0;
+	return convert_record(legacy->convert, REC_VERIFY, NULL, 0);
+}
+
+/* A chunk that is no batch of pages, and not the end. */
+static int read_chunk(struct legacy *legacy, int32_t number)
+{
+	int param = chunks[-number].param;
+
+	if (chunks[-number].hvm && !legacy->hvm)
+		return ctx_fail(legacy->in, EBADMSG, "does not belong to an x86 PV guest");
+	if (param >= 0)
+		return legacy_hvm_param(legacy, (uint32_t)param);
+	switch (number) {
+	case CHUNK_VERIFY:
+		return start_verify(legacy);
+	case CHUNK_VCPU_INFO:
+		return read_vcpu_info(legacy);
+	case CHUNK_TSC_INFO:
+		return read_tsc_info(legacy);
+	case CHUNK_LAST_CHECKPOINT:
+		legacy->last = true;
+		return 0;
+	case CHUNK_TOOLSTACK:
+		return legacy_hvm_toolstack(legacy);
+	case CHUNK_TMEM:
+	case CHUNK_TMEM_EXTRA:
+		return ctx_fail(legacy->in, ENOTSUP,
+				"the guest has transcendent memory, which Xen has no longer");
+	default:
+		return ctx_fail(legacy->in, ENOTSUP,
+				"pages compressed for Remus cannot be converted");
+	}
+}
+
+/* Up to and including the end of chunks. */
+static int read_chunks(struct legacy *legacy)
+{
+	struct xensr_ctx *in = legacy->in;
+	int32_t number;
+
+	for (;;) {
+		uint64_t offset = in->offset;
+
+		ctx_enter(in, "chunk", XENSR_NO_RECORD, offset);
+		if (io_read(in, &number, sizeof(number)))
+			return -1;
+		if (number == CHUNK_END)
+			return 0;
+		if (number < CHUNK_LEAST)
+			return ctx_fail(in, EBADMSG, "number %d is unknown", number);
+		ctx_enter(in, number > 0 ? "batch of pages" : chunks[-number].title,
+			  XENSR_NO_RECORD, offset);
+		if (number > 0 ? legacy_pages(legacy, (uint32_t)number)
+			       : read_chunk(legacy, number))
+			return -1;
+	}
+}
+
+/* ---- head and tail ----------------------------------------------------------------------------- */
+
+/* The p2m's size, whose width tells the toolstack's, and whether extended info follows. */
+static int read_head(struct legacy *legacy)
+{
+	static const uint8_t ones[sizeof(uint64_t)] = {0xff, 0xff, 0xff, 0xff,
+						       0xff, 0xff, 0xff, 0xff};
+	struct xensr_ctx *in = legacy->in;
+	uint8_t *peeked = legacy->convert->peeked;
+	uint64_t start = in->offset;
+	uint32_t words[2];
+	ssize_t n;
+
+	ctx_enter(in, "p2m size", XENSR_NO_RECORD, start);
+	if (io_read(in, words, sizeof(words)))
+		return -1;
+	legacy->ulong_octets = words[1] == 0 ? 8 : 4;
+	legacy->p2m_size = words[0];
+	if (legacy->p2m_size == 0 || legacy->p2m_size > P2M_SIZE_MAX)
+		return ctx_fail(in, EBADMSG,
+				"%" PRIu64 " pages, 1 to %u are possible: if this is no legacy "
+				"image, it is no saved domain at all",
+				legacy->p2m_size, P2M_SIZE_MAX);
+	if (legacy->ulong_octets == 4) {
+		memcpy(peeked, &words[1], sizeof(words[1]));
+		io_unread(in, peeked, sizeof(words[1]));
+		legacy->hvm = words[1] != UINT32_MAX;
+		return legacy->hvm ? 0 : io_skip(in, sizeof(words[1]));
+	}
+	n = io_peek(in, peeked, sizeof(ones));
+	if (n < 0)
+		return -1;
+	legacy->hvm = n < (ssize_t)sizeof(ones) || memcmp(peeked, ones, sizeof(ones)) != 0;
+	return legacy->hvm ? 0 : io_skip(in, sizeof(ones));
+}
+
+static int read_front(struct legacy *legacy)
+{
+	if (read_head(legacy) ||
+	    convert_begin(legacy->convert, legacy->hvm ? GUEST_X86_HVM : GUEST_X86_PV,
+			  CONVERTED_XEN_MAJOR, CONVERTER_VERSION))
+		return -1;
+	/* Xen started with this vcpu until told of others. */
+	legacy->online[0] = 1;
+	if (legacy->hvm)
+		return convert_record(legacy->convert, REC_STATIC_DATA_END, NULL, 0);
+	if (legacy_pv_extended_info(legacy) ||
+	    convert_record(legacy->convert, REC_STATIC_DATA_END, NULL, 0))
+		return -1;
+	return legacy_pv_p2m_frames(legacy);
+}
+
+/* Does the image end here? 1: yes. 0: chunks follow. -1: error. */
+static int at_end(struct legacy *legacy)
+{
+	struct xensr_ctx *in = legacy->in;
+	ssize_t n;
+
+	if (legacy->last || legacy->have_model)
+		return wrapping_check_end(legacy->convert) ? -1 : 1;
+	/* Xen before 4.1 did not say which is the last. */
+	n = io_peek(in, legacy->convert->peeked, 1);
+	return n < 0 ? -1 : n == 0;
+}
+
+/* Chunks and tail of each checkpoint. */
+static int read_body(struct legacy *legacy)
+{
+	int ended;
+
+	do {
+		if (read_chunks(legacy))
+			return -1;
+		if (legacy->hvm ? legacy_hvm_tail(legacy) || legacy_hvm_model(legacy)
+				: legacy_pv_tail(legacy))
+			return -1;
+		ended = at_end(legacy);
+	} while (ended == 0);
+	return ended < 0 ? -1 : 0;
+}
+
+/* A domain stream has no place for what the device model and the toolstack saved. */
+static int check_wrapping(struct legacy *legacy)
+{
+	struct convert *convert = legacy->convert;
+	bool libxl = convert->wrapped;
+
+	if (libxl || !(legacy->have_model || legacy->have_toolstack) ||
+	    convert->format == CONVERT_DOMAIN)
+		return 0;
+	return ctx_fail(legacy->in, ENOTSUP,
+			"it has state of the device model, for which a domain stream has no "
+			"place: choose --format=libxl, or --format=domain to leave that out");
+}
+
+static int write_state(struct legacy *legacy)
+{
+	struct convert *convert = legacy->convert;
+
+	ctx_leave(legacy->in);
+	if (check_wrapping(legacy))
+		return -1;
+	if (legacy->have_tsc &&
+	    convert_record(convert, REC_X86_TSC_INFO, &legacy->tsc, sizeof(legacy->tsc)))
+		return -1;
+	if (legacy->hvm ? legacy_hvm_write(legacy) : legacy_pv_write(legacy))
+		return -1;
+	if (convert_record(convert, REC_END, NULL, 0))
+		return -1;
+	if (!convert->wrapped)
+		return 0;
+	if (legacy->hvm && legacy_hvm_write_emulator(legacy))
+		return -1;
+	return libxl_write_record(&convert->out, LIBXL_END);
+}
+
+static void release(struct legacy *legacy)
+{
+	xenstore_data_release(&legacy->physmap);
+	body_release(&legacy->vcpus);
+	body_release(&legacy->context);
+	body_release(&legacy->model);
+	body_release(&legacy->body);
+	free(legacy->entries);
+	free(legacy->pages);
+	free(legacy);
+}
+
+int convert_legacy(struct convert *convert)
+{
+	struct legacy *legacy = calloc(1, sizeof(*legacy));
+	int rc = -1;
+
+	if (!legacy)
+		return ctx_fail_errno(&convert->in, ENOMEM, "no memory to begin with");
+	legacy->convert = convert;
+	legacy->in = &convert->in;
+	legacy->entries = malloc(LEGACY_BATCH_MAX * sizeof(*legacy->entries));
+	legacy->pages = malloc((size_t)LEGACY_BATCH_MAX * PAGE_OCTETS);
+	if (!legacy->entries || !legacy->pages) {
+		ctx_fail_errno(&convert->in, ENOMEM, "no room for a batch of pages");
+		goto out;
+	}
+	if (read_front(legacy) || read_body(legacy) || write_state(legacy))
+		goto out;
+	rc = 0;
+out:
+	release(legacy);
+	return rc;
+}

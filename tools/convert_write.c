@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert.h"
+
+#include <errno.h>
+
+#include "io.h"
+
+int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_major,
+		  uint32_t xen_minor)
+{
+	convert->headers = (struct stream_headers){
+		.version = IMAGE_VERSION,
+		.guest_type = guest_type,
+		.xen_major = xen_major,
+		.xen_minor = xen_minor,
+	};
+	phase_start(&convert->phase, &convert->headers, false);
+	convert->out.sum = convert->sum;
+	return write_headers(&convert->out, guest_type, xen_major, xen_minor);
+}
+
+static int accept(struct convert *convert, uint32_t type, uint32_t length)
+{
+	bool inferred;
+
+	return phase_accept(&convert->in, &convert->phase, type, length, &inferred);
+}
+
+/* Version 2 has no mark between static data and memory, legacy images neither. */
+static int end_static_data(struct convert *convert, const struct record_rule *rule)
+{
+	if (convert->phase.id != PHASE_STATIC || rule->phases & PHASE_STATIC)
+		return 0;
+	if (accept(convert, REC_STATIC_DATA_END, 0))
+		return -1;
+	return write_record(&convert->out, REC_STATIC_DATA_END, NULL, 0);
+}
+
+int convert_record(struct convert *convert, uint32_t type, const void *body, uint32_t length)
+{
+	const struct record_rule *rule = record_rule(type);
+	struct record rec = {.type = type, .length = length, .body = (void *)(uintptr_t)body};
+	struct iovec iov = {.iov_base = rec.body, .iov_len = length};
+
+	if (rule) {
+		if (end_static_data(convert, rule) ||
+		    record_check_length(&convert->in, rule, length) ||
+		    accept(convert, type, length))
+			return -1;
+		if (type == REC_X86_PV_INFO)
+			convert->guest_width = *(const uint8_t *)body;
+		if (record_check_body(&convert->in, &rec, convert->guest_width))
+			return -1;
+	}
+	if (write_record(&convert->out, type, &iov, length ? 1 : 0))
+		return -1;
+	/* What follows is none of the domain stream's. */
+	if (type == REC_END)
+		convert->out.sum = NULL;
+	return 0;
+}
+
+int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t count,
+		      uint32_t data_pages)
+{
+	struct wire_page_data head = {.count = count};
+	struct wire_record_header header = {
+		.type = REC_PAGE_DATA,
+		.length = (uint32_t)(page_data_front(count) + (uint64_t)data_pages * PAGE_OCTETS),
+	};
+	struct iovec iov[] = {
+		{.iov_base = &header, .iov_len = sizeof(header)},
+		{.iov_base = &head, .iov_len = sizeof(head)},
+		{.iov_base = (void *)(uintptr_t)entries, .iov_len = count * sizeof(*entries)},
+	};
+	uint32_t pages, populated;
+
+	if (end_static_data(convert, record_rule(REC_PAGE_DATA)) ||
+	    accept(convert, REC_PAGE_DATA, header.length) ||
+	    pages_check_entries(&convert->in, convert->headers.guest_type, entries, count, &pages,
+				&populated) ||
+	    checksum_write_due(&convert->out, REC_PAGE_DATA))
+		return -1;
+	ctx_enter(&convert->out, record_title(REC_PAGE_DATA), REC_PAGE_DATA, convert->out.offset);
+	return io_writev(&convert->out, iov, sizeof(iov) / sizeof(*iov));
+}
+
+int convert_pages(struct convert *convert, const void *pages, size_t count)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)pages, .iov_len = count * PAGE_OCTETS};
+
+	progress_show(&convert->progress, convert->out.offset, convert->octets);
+	return io_writev(&convert->out, &iov, 1);
+}
