@@ -21,8 +21,10 @@ struct xensr_ctx {
 	int cancel_fd;   /* once it can be read, or has ended, I/O fails with ECANCELED; -1: none */
 	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
 	uint64_t offset; /* octets read or written so far, from the image header on */
-	const uint8_t *unread; /* octets that come before those of io_fd: see io_unread() */
+	/* Octets that come before those of io_fd: see io_peek() and io_unread(). */
+	const uint8_t *unread;
 	size_t unread_octets;
+	uint8_t peeked[32];
 	struct checksum *sum; /* fed with all octets read or written; NULL: there is none */
 
 	/* The record (or header) at work, for error texts. */

@@ -160,24 +160,28 @@ void io_unread(struct xensr_ctx *ctx, const void *buf, size_t len)
 	ctx->offset -= len;
 }
 
-ssize_t io_peek(struct xensr_ctx *ctx, void *buf, size_t len)
+ssize_t io_peek(struct xensr_ctx *ctx, size_t len, const uint8_t **octets)
 {
-	uint8_t *to = buf;
-	size_t have = 0;
+	uint8_t *front = ctx->peeked;
 
-	while (have < len) {
-		ssize_t got = read(ctx->io_fd, to + have, len - have);
+	if (len > sizeof(ctx->peeked) || ctx->unread_octets > sizeof(ctx->peeked))
+		return ctx_fail(ctx, EINVAL, "%zu octets cannot be looked at ahead", len);
+	if (ctx->unread_octets)
+		memmove(front, ctx->unread, ctx->unread_octets);
+	ctx->unread = front;
+	while (ctx->unread_octets < len) {
+		ssize_t got =
+			read(ctx->io_fd, front + ctx->unread_octets, len - ctx->unread_octets);
 
 		if (got == 0)
 			break;
 		if (got < 0 && retry_after(ctx, errno, POLLIN))
 			return fail_read(ctx, errno);
 		if (got > 0)
-			have += (size_t)got;
+			ctx->unread_octets += (size_t)got;
 	}
-	ctx->offset += have;
-	io_unread(ctx, buf, have);
-	return (ssize_t)have;
+	*octets = front;
+	return (ssize_t)(ctx->unread_octets < len ? ctx->unread_octets : len);
 }
 
 /* What was put back goes into the vectors first. */

@@ -36,15 +36,15 @@ int io_await(struct xensr_ctx *ctx) MUST_CHECK;
 
 /*
  * Put back the last len octets that were read, so that they are read again: buf holds them, and stays
- * the caller's and as it is until that is done. Nothing else may be waiting so.
+ * the caller's and as it is until that is done. Nothing else may wait to be read again.
  */
 void io_unread(struct xensr_ctx *ctx, const void *buf, size_t len);
 
 /*
- * See up to len octets into buf without consuming them; fewer only at the end of the input. buf is
- * used as by io_unread(). Returns how many, or -1 with the error set.
+ * See the next len octets (at most 32) without consuming them; fewer only at the end of the input.
+ * *octets is valid until the next read. Returns how many, or -1 with the error set.
  */
-ssize_t io_peek(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;
+ssize_t io_peek(struct xensr_ctx *ctx, size_t len, const uint8_t **octets) MUST_CHECK;
 
 /* Read exactly len octets. Returns 0, or -1 with the error set. */
 int io_read(struct xensr_ctx *ctx, void *buf, size_t len) MUST_CHECK;

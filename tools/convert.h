@@ -37,7 +37,6 @@ struct convert {
 	enum image_kind kind;
 	bool wrapped;    /* in a libxl stream */
 	struct body raw; /* of the wrapping */
-	uint8_t peeked[32];
 
 	/* The domain stream written so far. */
 	struct stream_headers headers;

@@ -194,17 +194,17 @@ static int read_chunks(struct legacy *legacy)
 /* The p2m's size, whose width tells the toolstack's, and whether extended info follows. */
 static int read_head(struct legacy *legacy)
 {
-	static const uint8_t ones[sizeof(uint64_t)] = {0xff, 0xff, 0xff, 0xff,
-						       0xff, 0xff, 0xff, 0xff};
 	struct xensr_ctx *in = legacy->in;
-	uint8_t *peeked = legacy->convert->peeked;
-	uint64_t start = in->offset;
-	uint32_t words[2];
+	uint32_t words[4];
+	const uint8_t *front;
 	ssize_t n;
 
-	ctx_enter(in, "p2m size", XENSR_NO_RECORD, start);
-	if (io_read(in, words, sizeof(words)))
+	ctx_enter(in, "p2m size", XENSR_NO_RECORD, in->offset);
+	memset(words, 0, sizeof(words));
+	n = io_peek(in, sizeof(words), &front);
+	if (n < 0)
 		return -1;
+	memcpy(words, front, (size_t)n);
 	legacy->ulong_octets = words[1] == 0 ? 8 : 4;
 	legacy->p2m_size = words[0];
 	if (legacy->p2m_size == 0 || legacy->p2m_size > P2M_SIZE_MAX)
@@ -212,17 +212,12 @@ static int read_head(struct legacy *legacy)
 				"%" PRIu64 " pages, 1 to %u are possible: if this is no legacy "
 				"image, it is no saved domain at all",
 				legacy->p2m_size, P2M_SIZE_MAX);
-	if (legacy->ulong_octets == 4) {
-		memcpy(peeked, &words[1], sizeof(words[1]));
-		io_unread(in, peeked, sizeof(words[1]));
+	if (legacy->ulong_octets == 4)
 		legacy->hvm = words[1] != UINT32_MAX;
-		return legacy->hvm ? 0 : io_skip(in, sizeof(words[1]));
-	}
-	n = io_peek(in, peeked, sizeof(ones));
-	if (n < 0)
-		return -1;
-	legacy->hvm = n < (ssize_t)sizeof(ones) || memcmp(peeked, ones, sizeof(ones)) != 0;
-	return legacy->hvm ? 0 : io_skip(in, sizeof(ones));
+	else
+		legacy->hvm = words[2] != UINT32_MAX || words[3] != UINT32_MAX;
+	/* A PV guest's has the ulong of all ones, too. */
+	return io_skip(in, (legacy->hvm ? 1u : 2u) * legacy->ulong_octets);
 }
 
 static int read_front(struct legacy *legacy)
@@ -245,12 +240,13 @@ static int read_front(struct legacy *legacy)
 static int at_end(struct legacy *legacy)
 {
 	struct xensr_ctx *in = legacy->in;
+	const uint8_t *octet;
 	ssize_t n;
 
 	if (legacy->last || legacy->have_model)
 		return wrapping_check_end(legacy->convert) ? -1 : 1;
 	/* Xen before 4.1 did not say which is the last. */
-	n = io_peek(in, legacy->convert->peeked, 1);
+	n = io_peek(in, 1, &octet);
 	return n < 0 ? -1 : n == 0;
 }
 

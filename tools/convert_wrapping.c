@@ -19,22 +19,26 @@
 /* xl's optional data: the configuration, and a tail that nobody knows. */
 #define XL_OPTIONAL_MAX (XL_CONFIG_MAX + (64u << 10))
 
+/* As far as people would have written it. */
+#define XL_WORDS 27
+
 int wrapping_identify(struct convert *convert)
 {
 	static const uint64_t marker = IMAGE_MARKER;
 	const uint64_t libxl = htobe64(LIBXL_IDENT);
-	ssize_t n = io_peek(&convert->in, convert->peeked, sizeof(convert->peeked));
+	const uint8_t *front;
+	ssize_t n = io_peek(&convert->in, XL_MAGIC_OCTETS, &front);
 
 	if (n < 0)
 		return -1;
 	convert->kind = IMAGE_LEGACY;
 	if (n == 0)
 		return ctx_fail(&convert->in, ENODATA, "it is empty");
-	if (n >= (ssize_t)sizeof(marker) && !memcmp(convert->peeked, &marker, sizeof(marker)))
+	if (n >= (ssize_t)sizeof(marker) && !memcmp(front, &marker, sizeof(marker)))
 		convert->kind = IMAGE_DOMAIN;
-	else if (n >= (ssize_t)sizeof(libxl) && !memcmp(convert->peeked, &libxl, sizeof(libxl)))
+	else if (n >= (ssize_t)sizeof(libxl) && !memcmp(front, &libxl, sizeof(libxl)))
 		convert->kind = IMAGE_LIBXL;
-	else if (!memcmp(convert->peeked, XL_MAGIC, n < 27 ? (size_t)n : 27))
+	else if (!memcmp(front, XL_MAGIC, n < XL_WORDS ? (size_t)n : XL_WORDS))
 		convert->kind = IMAGE_XL;
 	return 0;
 }
@@ -169,11 +173,11 @@ int wrapping_begin(struct convert *convert)
 int wrapping_check_end(struct convert *convert)
 {
 	struct xensr_ctx *in = &convert->in;
-	uint8_t octet;
+	const uint8_t *octet;
 	ssize_t n;
 
 	ctx_leave(in);
-	n = io_peek(in, &octet, sizeof(octet));
+	n = io_peek(in, 1, &octet);
 	if (n < 0)
 		return -1;
 	if (n > 0)

@@ -167,15 +167,15 @@ int legacy_hvm_tail(struct legacy *legacy)
 int legacy_hvm_model(struct legacy *legacy)
 {
 	struct xensr_ctx *in = legacy->in;
+	const uint8_t *front;
 	uint32_t octets;
 	ssize_t n;
 
 	ctx_enter(in, "device model's record", XENSR_NO_RECORD, in->offset);
-	n = io_peek(in, legacy->convert->peeked, SIGNATURE_OCTETS);
+	n = io_peek(in, SIGNATURE_OCTETS, &front);
 	if (n < 0)
 		return -1;
-	if (n < (ssize_t)SIGNATURE_OCTETS ||
-	    memcmp(legacy->convert->peeked, SIGNATURE, SIGNATURE_OCTETS) != 0)
+	if (n < (ssize_t)SIGNATURE_OCTETS || memcmp(front, SIGNATURE, SIGNATURE_OCTETS) != 0)
 		return 0;
 	if (io_skip(in, SIGNATURE_OCTETS) || io_read(in, &octets, sizeof(octets)))
 		return -1;
