@@ -170,9 +170,11 @@ ssize_t io_peek(struct xensr_ctx *ctx, size_t len, const uint8_t **octets)
 		memmove(front, ctx->unread, ctx->unread_octets);
 	ctx->unread = front;
 	while (ctx->unread_octets < len) {
-		ssize_t got =
-			read(ctx->io_fd, front + ctx->unread_octets, len - ctx->unread_octets);
+		ssize_t got;
 
+		if (check_cancelled(ctx, POLLIN))
+			return -1;
+		got = read(ctx->io_fd, front + ctx->unread_octets, len - ctx->unread_octets);
 		if (got == 0)
 			break;
 		if (got < 0 && retry_after(ctx, errno, POLLIN))
