@@ -191,7 +191,7 @@ class Cancelled(ColoCase):
             if kind == DIRTY_PFN_LIST and not asked:
                 asked.append(kind)
                 pair.cancel("primary")
-                pair.primary.driver.process.wait(timeout=60)
+                pair.primary.driver.await_end(60)
             return None  # unchanged
         pair = self.pair("hvm", stream_type=COLO, checkpoints=3, edit_back=hold)
         result = pair.run()

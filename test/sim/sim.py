@@ -437,6 +437,14 @@ class Driver:
             if self.process.returncode is None:
                 os.kill(self.process.pid, number)
 
+    def await_end(self, timeout: float):
+        """Until the helper has ended, from any thread. (Popen's own way may reap it.)"""
+        deadline = time.monotonic() + timeout
+        while self.process.returncode is None:
+            if time.monotonic() > deadline:
+                raise SimError(f"the helper does not end within {timeout} s")
+            time.sleep(0.001)
+
     def _reaped(self):
         """What it used, once the helper has ended, else None."""
         with self.reaping:
