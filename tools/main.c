@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{"cat", "write pages or records of it as they are", cmd_cat},
 	{"hexdump", "show pages of it in hexadecimal", cmd_hexdump},
 	{"convert", "write a saved domain as a plain one of version 3", cmd_convert},
+	{"core", "write memory and registers as a core for gdb, crash and others", cmd_core},
 	{NULL, NULL, NULL},
 };
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "open_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "command.h"
+
+int open_state(struct image *image, const char *command, const char *path, uint32_t checkpoint)
+{
+	struct image_error err;
+
+	if (image_open(image, path, &err)) {
+		if (errno != EBADMSG && errno != ENODATA) {
+			command_error(command, "%s", err.text);
+			return EXIT_TROUBLE;
+		}
+		if (!image->complete) {
+			command_error(command, "%s", err.text);
+			return EXIT_DAMAGED;
+		}
+		command_error(command, "%s; going by checkpoint %u, which is complete", err.text,
+			      checkpoint ? checkpoint : image->checkpoints);
+	}
+	if (image->kind == IMAGE_LEGACY ||
+	    (image->kind == IMAGE_XL && image->headers.version == 0)) {
+		command_error(command,
+			      "%s: an image of Xen 4.5 or earlier: nothing is known of its memory",
+			      path);
+		return EXIT_DAMAGED;
+	}
+	if (checkpoint && image_select(image, checkpoint, &err)) {
+		command_error(command, "%s", err.text);
+		return errno == ERANGE ? EXIT_USAGE : EXIT_TROUBLE;
+	}
+	return EXIT_FINE;
+}
+
+int parse_checkpoint(const char *command, const char *text, uint32_t *checkpoint)
+{
+	char *end;
+	unsigned long number;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || number == 0 || number > UINT32_MAX) {
+		command_usage(command, "`%s' is no number of a checkpoint (1, 2, …)", text);
+		return -1;
+	}
+	*checkpoint = (uint32_t)number;
+	return 0;
+}
