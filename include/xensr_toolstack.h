@@ -102,8 +102,8 @@ struct xensr_toolstack_restore_params {
 	 * checkpoint_limit, reports (used for all) and callbacks. Its io_fd and what struct
 	 * xensr_toolstack_domain says are ignored. Callbacks, with their own data:
 	 *   static_data_done, restore_results   as in xensr.h
-	 *   checkpoint        may be NULL; asked for its answer when the toolstack's part of a
-	 *                     checkpoint has come and the emulator callbacks have been called
+	 *   checkpoint        may be NULL; asked as in xensr.h when the toolstack's part of a
+	 *                     checkpoint has come too, before the emulator callbacks are called
 	 *   postcopy, suspend COLO: resume and suspend the domain; what the two sides have to tell
 	 *                     each other about it is sent and awaited here
 	 *   wait_checkpoint   must be NULL: the primary is awaited here

@@ -200,19 +200,24 @@ static int process_checkpoint(struct toolstack_restore *ts)
 static int on_checkpoint(void *data)
 {
 	struct toolstack_restore *ts = data;
+	int answer;
 
 	ts->phase = BUFFERING;
 	ts->nr_kept = 0;
 	ts->seen = 0;
 	if (read_checkpoint(ts))
 		return lose_primary(ts);
+	/* Asked before anything is given to the emulator: it must be as old as the domain. */
+	answer = ts->theirs.checkpoint ? ts->theirs.checkpoint(ts->theirs.data)
+				       : XGR_CHECKPOINT_SUCCESS;
+	if (answer != XGR_CHECKPOINT_SUCCESS)
+		return answer;
 	ts->phase = UNBUFFERING;
 	if (process_checkpoint(ts))
 		return XGR_CHECKPOINT_ERROR;
 	ctx_leave(&ts->ctx);
 	ts->phase = NORMAL;
-	return ts->theirs.checkpoint ? ts->theirs.checkpoint(ts->theirs.data)
-				     : XGR_CHECKPOINT_SUCCESS;
+	return XGR_CHECKPOINT_SUCCESS;
 }
 
 /* ---- COLO ---------------------------------------------------------------------------------- */
