@@ -59,6 +59,9 @@ static_assert(sizeof(struct wire_record_header) == 8, "record header");
 #define RECORD_LENGTH_MAX (128u << 20) /* the format's limit */
 #define RECORD_ALIGN      8u
 
+/* A record that may be empty still has the head of its body: a vcpu's number, a count. */
+#define RECORD_EMPTY_BODY 8u
+
 enum record_type {
 	REC_END = 0x00,
 	REC_PAGE_DATA = 0x01,

@@ -311,12 +311,9 @@ static int read_record_header(struct reader *reader, struct wire_record_header *
 	return record_check_limit(ctx, header);
 }
 
-/* A record that may be empty still has the head of its body: a vcpu's number, a count. */
-#define EMPTY_BODY 8u
-
 int record_check_length(struct xensr_ctx *ctx, const struct record_rule *rule, uint32_t length)
 {
-	if (length < rule->least && !(rule->may_be_empty && length == EMPTY_BODY))
+	if (length < rule->least && !(rule->may_be_empty && length == RECORD_EMPTY_BODY))
 		return ctx_fail(ctx, EBADMSG, "is %u octets long, at least %u needed", length,
 				rule->least);
 	if (length > rule->most)

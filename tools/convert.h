@@ -28,12 +28,14 @@ enum convert_format {
 struct convert {
 	/* Of the command line. */
 	bool drop_verify;
+	bool as_is; /* keep the version: nothing is to change but checksums */
 	enum convert_format format;
 	const char *in_path;
 
 	struct xensr_ctx in; /* offsets are those of the input, whatever wraps the stream */
 	struct xensr_ctx out;
-	struct checksum *sum; /* of the domain stream that is written; NULL: it gets none */
+	struct checksum *sum;        /* of the domain stream that is written; NULL: it gets none */
+	struct checksum_reader sums; /* what convert_stream found of the input's */
 	enum image_kind kind;
 	bool wrapped;    /* in a libxl stream */
 	struct body raw; /* of the wrapping */
@@ -58,6 +60,9 @@ struct convert {
 int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_major,
 		  uint32_t xen_minor) MUST_CHECK;
 
+/* The same as they came, for what is to stay as it is. */
+int convert_begin_as_is(struct convert *convert, const struct reader *reader) MUST_CHECK;
+
 /*
  * Any record but PAGE_DATA, or an optional one of unknown type. STATIC_DATA_END is put before the
  * first that belongs behind it. What the format does not let come here is an error of the input's
@@ -65,6 +70,9 @@ int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_maj
  */
 int convert_record(struct convert *convert, uint32_t type, const void *body,
 		   uint32_t length) MUST_CHECK;
+
+/* A record that is tolerated of old savers and has nothing in it: RECORD_EMPTY_BODY octets. */
+int convert_empty_record(struct convert *convert, uint32_t type, const void *body) MUST_CHECK;
 
 /* PAGE_DATA: header and entries as on the wire; its pages are to follow with convert_pages. */
 int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t count,

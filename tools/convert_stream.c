@@ -33,9 +33,8 @@ static int convert_one(struct convert *convert, struct reader *reader, const str
 			return -1;
 		return move_pages(convert, reader, batch, dropping);
 	}
-	/* Tolerated of old savers, and there is nothing in it. */
 	if (rule && rule->least && rec->length == 0)
-		return 0;
+		return convert->as_is ? convert_empty_record(convert, rec->type, rec->body) : 0;
 	return convert_record(convert, rec->type, rec->body, rec->length);
 }
 
@@ -44,9 +43,11 @@ static int convert_records(struct convert *convert, struct reader *reader, uint8
 	bool dropping = false;
 	struct record rec;
 
-	if (read_headers(reader) ||
-	    convert_begin(convert, reader->headers.guest_type, reader->headers.xen_major,
-			  reader->headers.xen_minor))
+	if (read_headers(reader))
+		return -1;
+	if (convert->as_is ? convert_begin_as_is(convert, reader)
+			   : convert_begin(convert, reader->headers.guest_type,
+					   reader->headers.xen_major, reader->headers.xen_minor))
 		return -1;
 	do {
 		if (read_record(reader, &rec))
@@ -76,6 +77,7 @@ int convert_stream(struct convert *convert)
 	if (convert_records(convert, &reader, batch) == 0)
 		rc = wrapping_end(convert);
 out:
+	convert->sums = reader.sums;
 	reader_release(&reader);
 	free(batch);
 	return rc;

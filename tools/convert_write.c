@@ -19,6 +19,19 @@ int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_maj
 	return write_headers(&convert->out, guest_type, xen_major, xen_minor);
 }
 
+int convert_begin_as_is(struct convert *convert, const struct reader *reader)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)reader->front,
+			    .iov_len = STREAM_HEADERS};
+
+	convert->headers = reader->headers;
+	phase_start(&convert->phase, &convert->headers, false);
+	convert->out.sum = convert->sum;
+	if (io_writev(&convert->out, &iov, 1))
+		return -1;
+	return convert->sum ? checksum_write_first(&convert->out) : 0;
+}
+
 static int accept(struct convert *convert, uint32_t type, uint32_t length)
 {
 	bool inferred;
@@ -29,11 +42,19 @@ static int accept(struct convert *convert, uint32_t type, uint32_t length)
 /* Version 2 has no mark between static data and memory, legacy images neither. */
 static int end_static_data(struct convert *convert, const struct record_rule *rule)
 {
-	if (convert->phase.id != PHASE_STATIC || rule->phases & PHASE_STATIC)
+	if (convert->headers.version < IMAGE_VERSION || convert->phase.id != PHASE_STATIC ||
+	    rule->phases & PHASE_STATIC)
 		return 0;
 	if (accept(convert, REC_STATIC_DATA_END, 0))
 		return -1;
 	return write_record(&convert->out, REC_STATIC_DATA_END, NULL, 0);
+}
+
+int convert_empty_record(struct convert *convert, uint32_t type, const void *body)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)body, .iov_len = RECORD_EMPTY_BODY};
+
+	return write_record(&convert->out, type, &iov, 1);
 }
 
 int convert_record(struct convert *convert, uint32_t type, const void *body, uint32_t length)

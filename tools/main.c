@@ -17,6 +17,7 @@ static const struct command commands[] = {
 	{"hexdump", "show pages of it in hexadecimal", cmd_hexdump},
 	{"convert", "write a saved domain as a plain one of version 3", cmd_convert},
 	{"core", "write memory and registers as a core for gdb, crash and others", cmd_core},
+	{"checksum", "check the checksums of saved domains, or add them", cmd_checksum},
 	{NULL, NULL, NULL},
 };
 
