@@ -18,6 +18,9 @@
 #include "record.h"
 #include "toolstack/body.h"
 
+/* A legacy image's pfn words have 28 bits for the pfn. */
+#define LEGACY_P2M_SIZE_MAX (1u << 28)
+
 /* What a domain stream is to be wrapped in, where the input does not say it. */
 enum convert_format {
 	CONVERT_SAME,   /* as the input */

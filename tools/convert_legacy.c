@@ -23,9 +23,6 @@
 #define CONVERTED_XEN_MAJOR 0u
 #define CONVERTER_VERSION   1u
 
-/* A pfn word has 28 bits for the pfn. */
-#define P2M_SIZE_MAX (1u << 28)
-
 enum chunk {
 	CHUNK_END = 0,
 	CHUNK_VERIFY = -1,
@@ -207,11 +204,9 @@ static int read_head(struct legacy *legacy)
 	memcpy(words, front, (size_t)n);
 	legacy->ulong_octets = words[1] == 0 ? 8 : 4;
 	legacy->p2m_size = words[0];
-	if (legacy->p2m_size == 0 || legacy->p2m_size > P2M_SIZE_MAX)
-		return ctx_fail(in, EBADMSG,
-				"%" PRIu64 " pages, 1 to %u are possible: if this is no legacy "
-				"image, it is no saved domain at all",
-				legacy->p2m_size, P2M_SIZE_MAX);
+	if (legacy->p2m_size == 0 || legacy->p2m_size > LEGACY_P2M_SIZE_MAX)
+		return ctx_fail(in, EBADMSG, "%" PRIu64 " pages, 1 to %u are possible",
+				legacy->p2m_size, LEGACY_P2M_SIZE_MAX);
 	if (legacy->ulong_octets == 4)
 		legacy->hvm = words[1] != UINT32_MAX;
 	else

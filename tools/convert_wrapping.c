@@ -22,6 +22,20 @@
 /* As far as people would have written it. */
 #define XL_WORDS 27
 
+/*
+ * A legacy image has no magic; it begins with its p2m's size, a ulong of the toolstack, and has more
+ * than 16 octets.
+ */
+static bool looks_legacy(const uint8_t *front, ssize_t n)
+{
+	uint32_t size;
+
+	if (n < 16)
+		return false;
+	memcpy(&size, front, sizeof(size));
+	return size > 0 && size <= LEGACY_P2M_SIZE_MAX;
+}
+
 int wrapping_identify(struct convert *convert)
 {
 	static const uint64_t marker = IMAGE_MARKER;
@@ -40,6 +54,8 @@ int wrapping_identify(struct convert *convert)
 		convert->kind = IMAGE_LIBXL;
 	else if (!memcmp(front, XL_MAGIC, n < XL_WORDS ? (size_t)n : XL_WORDS))
 		convert->kind = IMAGE_XL;
+	else if (!looks_legacy(front, n))
+		return ctx_fail(&convert->in, EBADMSG, "this is no saved domain");
 	return 0;
 }
 

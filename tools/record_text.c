@@ -23,6 +23,8 @@ const char *record_name(enum image_layer layer, uint32_t type, char buffer[RECOR
 		return record_rule(type)->name;
 	if (layer == LAYER_LIBXL && libxl_rule(type))
 		return libxl_rule(type)->name;
+	if (layer == LAYER_DOMAIN && type == REC_CHECKSUM)
+		return "CHECKSUM";
 	snprintf(buffer, RECORD_NAME, "%s %#x", type & RECORD_OPTIONAL ? "optional" : "unknown",
 		 type);
 	return buffer;
@@ -354,9 +356,28 @@ static int describe_domain(struct record_text *text, const struct walk_record *r
 	return 0;
 }
 
+static int describe_checksum(struct record_text *text, const struct walk_record *record)
+{
+	struct wire_checksum checksum;
+
+	if (record->place.length < sizeof(checksum) || !record->good)
+		return 0;
+	memcpy(&checksum, record->body, sizeof(checksum));
+	snprintf(text->line, sizeof(text->line), "algorithm %u, of %" PRIu64 " octets",
+		 checksum.algorithm, checksum.covered);
+	return set_fact(text, "algorithm", json_integer(checksum.algorithm)) ||
+			       set_fact(text, "covered",
+					json_integer((json_int_t)(checksum.covered & INT64_MAX)))
+		       ? -1
+		       : 0;
+}
+
 int record_text_make(struct record_text *text, const struct walk_record *record)
 {
 	*text = (struct record_text){.facts = json_object(), .parts = json_array()};
+	if (record->place.layer == LAYER_DOMAIN && record->place.type == REC_CHECKSUM &&
+	    record->body)
+		return describe_checksum(text, record);
 	if (!record->known) {
 		snprintf(text->line, sizeof(text->line), "not known, passed over");
 		return 0;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checksum.h"
+
 /*
  * What one read fetches ahead: the headers and entries of a usual PAGE_DATA record, and little of
  * its pages, which had better not be copied. Without splicing it takes more.
@@ -184,6 +186,8 @@ static size_t take(struct source *source, void *buf, uint64_t len)
 
 	if (buf)
 		memcpy(buf, source->buffer + source->at, now);
+	if (source->ctx.sum)
+		checksum_add(source->ctx.sum, source->buffer + source->at, now);
 	source->at += now;
 	source->ctx.offset += now;
 	if (source->at == source->have)
@@ -208,6 +212,8 @@ int source_read(struct source *source, void *buf, size_t len)
 			if (got <= 0)
 				return got < 0 ? -1 : fail_end(source, len);
 			source->ctx.offset += (uint64_t)got;
+			if (source->ctx.sum)
+				checksum_add(source->ctx.sum, to, (size_t)got);
 			to += got;
 			len -= (size_t)got;
 			continue;
@@ -268,6 +274,12 @@ static ssize_t pass_over(struct source *source, uint64_t len)
 {
 	ssize_t got;
 
+	if (source->ctx.sum) {
+		got = fetch(source, source->buffer, len < BUFFER_SIZE ? (size_t)len : BUFFER_SIZE);
+		if (got > 0)
+			checksum_add(source->ctx.sum, source->buffer, (size_t)got);
+		return got;
+	}
 	if (source->skip == SKIP_SEEK && source->seekable) {
 		uint64_t left =
 			source->octets > source->fetched ? source->octets - source->fetched : 0;

@@ -6,6 +6,8 @@
  * error, as in lib/context.h. What source_skip passes over need not be looked at; SKIP_SEEK does
  * not even read it, SKIP_READ has the kernel read it without copying it where that can be done.
  *
+ * With ctx.sum everything is read, and added to it when it is consumed or passed over.
+ *
  * With a tee every octet is written on as soon as it has been read, before anything waits for the
  * next one.
  */

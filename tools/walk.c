@@ -13,6 +13,10 @@
 void walk_release(struct walk *walk)
 {
 	body_release(&walk->body);
+	if (!walk->source)
+		return;
+	checksum_free(walk->source->ctx.sum);
+	walk->source->ctx.sum = NULL;
 }
 
 static void tell_finding(struct walk *walk, enum walk_severity severity, int errnum,

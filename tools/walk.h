@@ -12,6 +12,7 @@
 #ifndef XENSR_TOOLS_WALK_H
 #define XENSR_TOOLS_WALK_H
 
+#include "checksum.h"
 #include "image.h"
 #include "source.h"
 #include "toolstack/body.h"
@@ -66,6 +67,9 @@ struct walk {
 	struct phase phase;
 	bool domain_begun, domain_ended;
 	uint32_t checkpoints; /* CHECKPOINT records so far */
+	struct checksum_reader
+		sums; /* of a source that reads all; what was added up is in its ctx */
+	uint8_t front[STREAM_HEADERS + sizeof(struct wire_record_header)];
 
 	/* walk_libxl's */
 	bool in_checkpoint; /* between CHECKPOINT and CHECKPOINT_END */

@@ -35,6 +35,8 @@ static int walk_headers(struct walk *walk)
 	    headers_check_domain(ctx, &domain, headers))
 		goto bad;
 	walk_reserved(walk, "reserved field", &domain.reserved, sizeof(domain.reserved));
+	memcpy(walk->front, &image, sizeof(image));
+	memcpy(walk->front + sizeof(image), &domain, sizeof(domain));
 	phase_start(&walk->phase, headers, walk->phase.checkpointed);
 	walk->domain_begun = true;
 	return 1;
@@ -226,6 +228,75 @@ static int check_frame(struct walk *walk, struct walk_record *record)
 	return 0;
 }
 
+/*
+ * What a CHECKSUM record says against what was read. After the first that does not match, or is out
+ * of place, no more is said of those that follow.
+ */
+static int check_checksum(struct walk *walk, const struct wire_checksum *now, uint32_t length)
+{
+	struct xensr_ctx *ctx = &walk->source->ctx;
+	bool first = !walk->sums.begun;
+	int rc;
+
+	if (first)
+		rc = checksum_read_first(ctx, &walk->sums, walk->front, sizeof(walk->front),
+					 walk->body.octets, length);
+	else
+		rc = checksum_read_next(ctx, &walk->sums, now, walk->body.octets, length);
+	if (rc) {
+		walk->sums.state = CHECKSUM_UNKNOWN;
+		walk->sums.closed = false;
+		return -1;
+	}
+	if (first && walk->sums.state == CHECKSUM_UNKNOWN)
+		walk_find(walk, WALK_WARNING, "algorithm %u is unknown: not checked",
+			  walk->sums.algorithm);
+	return 0;
+}
+
+/* No record of Xen's: record->known stays false. Returns as walk_record_header. */
+static int walk_checksum(struct walk *walk, struct walk_record *record,
+			 const struct wire_record_header *header)
+{
+	struct xensr_ctx *ctx = &walk->source->ctx;
+	uint32_t length = record->place.length;
+	struct wire_checksum now;
+	int rc;
+
+	record->good = true;
+	if (checksum_read_length(ctx, length)) {
+		record->good = false;
+		return walk_tell_error(walk) ? -1 : walk_skip(walk, length);
+	}
+	memcpy(walk->front + STREAM_HEADERS, header, sizeof(*header));
+	if (ctx->sum)
+		now = checksum_record(ctx->sum, CHECKSUM_BETWEEN);
+	rc = walk_body(walk, length);
+	if (rc <= 0)
+		return rc;
+	record->body = walk->body.octets;
+	if (walk->phase.checkpointed)
+		walk_find(walk, WALK_WARNING, "is not looked at in a checkpointed stream");
+	else if (walk->source->skip == SKIP_READ &&
+		 check_checksum(walk, ctx->sum ? &now : NULL, length)) {
+		record->good = false;
+		if (walk_tell_error(walk))
+			return -1;
+	}
+	walk_tell_record(walk, record);
+	return 1;
+}
+
+/* Does a record come where the checksums let it? */
+static int check_checksum_order(struct walk *walk, uint32_t type)
+{
+	if (checksum_read_order(&walk->source->ctx, &walk->sums, type) == 0)
+		return 0;
+	walk->sums.state = CHECKSUM_UNKNOWN;
+	walk->sums.closed = false;
+	return walk_tell_error(walk);
+}
+
 static int walk_record(struct walk *walk, struct walk_record *record)
 {
 	uint32_t type = record->place.type;
@@ -322,7 +393,11 @@ int walk_domain(struct walk *walk)
 			.layer = LAYER_DOMAIN,
 			.checkpoint = walk->checkpoints,
 		};
-		rc = walk_record(walk, &record);
+		if (check_checksum_order(walk, header.type))
+			return -1;
+		rc = header.type == REC_CHECKSUM ? walk_checksum(walk, &record, &header)
+						 : walk_record(walk, &record);
+		walk->sums.begun = true;
 		if (rc <= 0)
 			return rc;
 		if (header.type == REC_CHECKPOINT && header.length == 0) {
