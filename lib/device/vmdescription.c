@@ -217,7 +217,7 @@ static int parse_subsections(struct parse *parse, const json_t *array,
 			     struct state_description *description)
 {
 	size_t n = json_array_size(array);
-	const struct state_description **list = store_alloc(parse, n, sizeof(*list));
+	const struct state_description **list = store_alloc(parse, n, sizeof(void *));
 	struct state_description *subsections = store_alloc(parse, n, sizeof(*subsections));
 
 	if (!list || !subsections)
