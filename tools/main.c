@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{"convert", "write a saved domain as a plain one of version 3", cmd_convert},
 	{"core", "write memory and registers as a core for gdb, crash and others", cmd_core},
 	{"checksum", "check the checksums of saved domains, or add them", cmd_checksum},
+	{"diff", "say what differs between two saved domains", cmd_diff},
 	{NULL, NULL, NULL},
 };
 

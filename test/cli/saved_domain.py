@@ -130,6 +130,11 @@ class CommandCase(SimCase):
         self.assertNotIn("runtime error", done.stderr)
         return done
 
+    def run_to(self, file, *words) -> subprocess.CompletedProcess:
+        """Run the command with that as stdout."""
+        return subprocess.run([os.path.join(sim.BUILD, "xensr"), *words], stdout=file,
+                              stderr=subprocess.PIPE, text=True, check=False)
+
     def does(self, *words) -> str:
         """Run it; it must go well and say nothing on stderr. What it says on stdout."""
         done = self.xensr(*words)
