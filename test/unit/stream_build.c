@@ -24,6 +24,8 @@ void stream_release(struct stream *s)
 
 void stream_raw(struct stream *s, const void *octets, size_t n)
 {
+	if (!n)
+		return;
 	if (s->len + n > s->size) {
 		s->size = 2 * (s->len + n);
 		s->octets = realloc(s->octets, s->size);
