@@ -6,7 +6,9 @@
  *   toolstack_stream save    HOST DOMID      STREAM [CHECKPOINTS] [emulator] [no-xenstore] [xl] [live]
  *   toolstack_stream restore HOST TYPE PAGES STREAM [remus] [xl]
  *
- * CHECKPOINTS: so many, by Remus; then the save ends as the toolstack wants it. The emulator is as
+ * and `colo=FD` for either, with the back channel's descriptor.
+ *
+ * CHECKPOINTS: so many, by Remus or COLO; then the save ends as the toolstack wants it. The emulator is as
  * old as the domain has been suspended often; no-xenstore: it has no xenstore data. TYPE: pv, hvm or pvh. Prints what the callbacks were
  * given, a line each, and how it ended; exits with 0 if the call succeeded, with 1 if it failed, and
  * with 2 if it could not be made.
@@ -33,6 +35,7 @@ struct driver {
 	struct sim_host *host;
 	xc_interface *xch;
 	int stream;
+	int back; /* COLO's channel, or -1 */
 	bool xl, remus, live, emulator, no_xenstore;
 	/* save */
 	uint32_t domid;
@@ -41,6 +44,7 @@ struct driver {
 	enum xensr_domain_type type;
 	uint64_t pages;
 	int restored;
+	bool runs; /* COLO: the secondary does */
 };
 
 static bool has_word(int argc, char **argv, int from, const char *word)
@@ -50,6 +54,25 @@ static bool has_word(int argc, char **argv, int from, const char *word)
 			return true;
 	}
 	return false;
+}
+
+/* The number after `name` in one of the words, or -1. */
+static int word_number(int argc, char **argv, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], name, n) == 0)
+			return atoi(argv[i] + n);
+	}
+	return -1;
+}
+
+static enum xensr_stream_type stream_type(const struct driver *driver)
+{
+	if (driver->back >= 0)
+		return XENSR_STREAM_COLO;
+	return driver->remus ? XENSR_STREAM_REMUS : XENSR_STREAM_PLAIN;
 }
 
 static void on_log(void *data, enum xensr_level level, int errnum, const char *text)
@@ -84,6 +107,12 @@ static int on_checkpoint(void *data)
 	struct driver *driver = data;
 
 	return ++driver->done < driver->checkpoints;
+}
+
+static int on_wait_checkpoint(void *data)
+{
+	(void)data;
+	return 1;
 }
 
 static int on_logdirty(uint32_t domid, unsigned enable, void *data)
@@ -123,12 +152,14 @@ static int save(struct driver *driver)
 	domain.xch = driver->xch;
 	domain.domid = driver->domid;
 	domain.live = driver->live;
-	domain.stream_type = driver->remus ? XENSR_STREAM_REMUS : XENSR_STREAM_PLAIN;
+	domain.stream_type = stream_type(driver);
 	domain.reports.log = on_log;
 	domain.callbacks.suspend = on_suspend;
 	domain.callbacks.postcopy = on_resume;
 	domain.callbacks.checkpoint = on_checkpoint;
+	domain.callbacks.wait_checkpoint = on_wait_checkpoint;
 	domain.callbacks.switch_qemu_logdirty = on_logdirty;
+	domain.recv_fd = driver->back;
 	domain.callbacks.data = driver;
 	params.io_fd = driver->stream;
 	params.xl_config = driver->xl ? CONFIG : NULL;
@@ -198,6 +229,29 @@ static int take_static_data(unsigned missing, void *data)
 	return 0;
 }
 
+static struct sim_domain *restored_domain(const struct driver *driver)
+{
+	return sim_domain_get(driver->host, (uint32_t)driver->restored);
+}
+
+static int suspend_secondary(void *data)
+{
+	return sim_toolstack_suspend(restored_domain(data)) == 0;
+}
+
+static int run_secondary(void *data)
+{
+	struct driver *driver = data;
+	struct sim_domain *domain = restored_domain(driver);
+	bool first = !driver->runs;
+
+	driver->runs = true;
+	printf("secondary: %s\n", first ? "starts" : "goes on");
+	if (!first)
+		return sim_toolstack_resume(domain) == 0;
+	return sim_toolstack_log_dirty(domain) == 0 && sim_toolstack_unpause(domain) == 0;
+}
+
 static int restore(struct driver *driver)
 {
 	struct xensr_toolstack_restore_params params = XENSR_TOOLSTACK_RESTORE_PARAMS_INIT;
@@ -206,9 +260,13 @@ static int restore(struct driver *driver)
 	struct xensr_error err;
 
 	domain.xch = driver->xch;
-	domain.stream_type = driver->remus ? XENSR_STREAM_REMUS : XENSR_STREAM_PLAIN;
+	domain.stream_type = stream_type(driver);
 	domain.reports.log = on_log;
 	domain.callbacks.static_data_done = take_static_data;
+	domain.callbacks.suspend = suspend_secondary;
+	domain.callbacks.postcopy = run_secondary;
+	domain.callbacks.data = driver;
+	domain.send_back_fd = driver->back;
 	params.io_fd = driver->stream;
 	params.xl_header = driver->xl;
 	params.restore = &domain;
@@ -220,9 +278,11 @@ static int restore(struct driver *driver)
 		printf("failed: %s\n", err.text);
 		return 1;
 	}
-	printf("restored: %" PRIu64 " checkpoints%s, stream at %jd\n", results.checkpoints,
-	       results.failed_over ? ", failed over" : "",
-	       (intmax_t)lseek(driver->stream, 0, SEEK_CUR));
+	printf("restored: %" PRIu64 " checkpoints%s", results.checkpoints,
+	       results.failed_over ? ", failed over" : "");
+	if (driver->back < 0)
+		printf(", stream at %jd", (intmax_t)lseek(driver->stream, 0, SEEK_CUR));
+	printf("\n");
 	return 0;
 }
 
@@ -256,9 +316,10 @@ int main(int argc, char **argv)
 	driver.host = sim_host_open(argv[2]);
 	driver.xch = xc_interface_open(NULL, NULL, 0);
 	driver.xl = has_word(argc, argv, 5, "xl");
+	driver.back = word_number(argc, argv, "colo=");
 	if (saving) {
 		driver.domid = (uint32_t)strtoul(argv[3], NULL, 10);
-		driver.stream = open(argv[4], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		driver.stream = open(argv[4], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		driver.checkpoints = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
 		driver.remus = driver.checkpoints != 0;
 		driver.emulator = has_word(argc, argv, 5, "emulator");

@@ -145,6 +145,34 @@ class ToolstackStream(SimCase):
                 self.assertTrue(there.suspend(guest))
                 self.assertEqual(there.compare(guest, here, domain), "same")
 
+    def test_colo(self):
+        """Both sides at once, with their two channels; then the primary ends."""
+        there, here = self.host(), self.host()
+        guest = there.build(**GUESTS["hvm"][0])
+        stream, back = os.pipe(), os.pipe()
+        program = os.path.join(sim.BUILD, "toolstack_stream")
+        # A descriptor is a file here: the driver opens a path.
+        sides = [
+            subprocess.Popen([program, "save", there.dir, str(guest), f"/dev/fd/{stream[1]}", "3",
+                              "emulator", f"colo={back[0]}"], stdout=subprocess.PIPE, text=True,
+                             pass_fds=(stream[1], back[0])),
+            subprocess.Popen([program, "restore", here.dir, "hvm", str(PAGES),
+                              f"/dev/fd/{stream[0]}", f"colo={back[1]}"], stdout=subprocess.PIPE,
+                             text=True, pass_fds=(stream[0], back[1]))]
+        for fd in (*stream, *back):
+            os.close(fd)
+        saved, restored = [side.communicate()[0].splitlines() for side in sides]
+        self.assertEqual([side.returncode for side in sides], [1, 0], (saved, restored))
+        self.assertIn("failed: the toolstack ended the replication of domain "
+                      f"{guest} after checkpoint 3 (checkpoint answered 0)", saved)
+        self.assertEqual([line for line in restored if line.startswith(("xenstore", "context"))],
+                         emulator(3, 3))
+        self.assertEqual(restored[-1], "restored: 3 checkpoints, failed over")
+        self.assertEqual([line for line in restored if line.startswith("secondary: ")][:2],
+                         ["secondary: starts", "secondary: goes on"])
+        domain = int(next(line for line in restored if line.startswith("domain: ")).split()[1])
+        self.assertEqual(there.compare(guest, here, domain), "same")
+
     def test_cut_in_the_toolstacks_part(self):
         """The domain's part of the last checkpoint has come, the emulator's has not."""
         there, guest, _ = self.save_guest("hvm", "3", expected=1)
