@@ -209,10 +209,10 @@ static void print_domain(const struct info *info)
 {
 	const struct stream_headers *headers = &info->image.headers;
 	const char *title = config_text(info, "c_info", "name");
-	char size[SIZE_TEXT];
+	char size[SIZE_TEXT], plain[256];
 
 	if (title)
-		print_fact("name", "%s", title);
+		print_fact("name", "%s", plain_text(plain, sizeof(plain), title));
 	print_fact("guest", "%s", guest_type(info));
 	print_fact("memory", "%" PRIu64 " pages, %s; highest pfn %#" PRIx64,
 		   info->survey.populated_pages,
@@ -333,7 +333,7 @@ static json_t *json_domain(const struct info *info)
 
 static int print_json(const struct info *info)
 {
-	json_t *root = json_pack("{s:s, s:I, s:s, s:b}", "file", info->path, "octets",
+	json_t *root = json_pack("{s:o, s:I, s:s, s:b}", "file", json_text(info->path), "octets",
 				 (json_int_t)info->octets, "kind", kinds[info->image.kind],
 				 "damaged", info->code == EXIT_DAMAGED);
 

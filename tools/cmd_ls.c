@@ -33,13 +33,15 @@ static void print_part(const json_t *part)
 	const json_t *offset = json_object_get(part, "offset");
 	const json_t *length = json_object_get(part, "length");
 	const char *text = json_string_value(json_object_get(part, "text"));
+	char plain[1024];
 
 	if (offset)
 		printf("%14" JSON_INTEGER_FORMAT " %10" JSON_INTEGER_FORMAT "    ",
 		       json_integer_value(offset), json_integer_value(length));
 	else
 		printf("%14s %10s    ", "", "");
-	printf("%-24s %s\n", json_string_value(json_object_get(part, "name")), text);
+	printf("%-24s %s\n", json_string_value(json_object_get(part, "name")),
+	       plain_text(plain, sizeof(plain), text));
 }
 
 static void print_record(const struct walk_record *record, const struct record_text *text)

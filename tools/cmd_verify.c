@@ -14,9 +14,13 @@
 #include "command.h"
 #include "progress.h"
 #include "state_check.h"
+#include "toolstack/xl_file.h"
 #include "walk.h"
 
 static const char name[] = "verify";
+
+/* In an xl file: after the header and the configuration's length. */
+#define CONFIG_OFFSET (sizeof(struct wire_xl_header) + sizeof(uint32_t))
 
 static const char help[] =
 	"usage: xensr verify [OPTION...] FILE...\n"
@@ -122,17 +126,20 @@ static void print_summary(const struct verify *verify, uint64_t octets)
 		verify->pages, size_text(size, octets));
 	if (verify->image.checkpoints)
 		fprintf(verify->out, ", %u complete checkpoints", verify->image.checkpoints);
+	if (verify->walk.sums.records)
+		fprintf(verify->out, ", %" PRIu64 " checksums match", verify->walk.sums.records);
 	fputc('\n', verify->out);
 }
 
 static json_t *json_summary(struct verify *verify, uint64_t octets)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "file", verify->path,
-			 "verdict", verdicts[verdict(verify)], "errors", (json_int_t)verify->errors,
-			 "warnings", (json_int_t)verify->warnings, "records",
-			 (json_int_t)verify->records, "pages", (json_int_t)verify->pages, "octets",
-			 (json_int_t)octets, "checkpoints", (json_int_t)verify->image.checkpoints,
-			 "findings", verify->findings);
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "file",
+			 json_text(verify->path), "verdict", verdicts[verdict(verify)], "errors",
+			 (json_int_t)verify->errors, "warnings", (json_int_t)verify->warnings,
+			 "records", (json_int_t)verify->records, "pages", (json_int_t)verify->pages,
+			 "octets", (json_int_t)octets, "checkpoints",
+			 (json_int_t)verify->image.checkpoints, "checksums",
+			 (json_int_t)verify->walk.sums.records, "findings", verify->findings);
 }
 
 /* What follows the outermost END is none of the domain. After damage nobody knows what it is. */
@@ -150,6 +157,23 @@ static int drain(struct verify *verify, struct source *source)
 	return 0;
 }
 
+/* xl cannot make a domain from a configuration that is no JSON. */
+static void check_config(struct verify *verify, struct xensr_ctx *ctx)
+{
+	json_error_t err;
+	json_t *config;
+
+	if (!verify->image.config || !verify->image.config_is_json)
+		return;
+	config = json_loads(verify->image.config, 0, &err);
+	json_decref(config);
+	if (config)
+		return;
+	ctx_enter(ctx, "configuration", XENSR_NO_RECORD, CONFIG_OFFSET);
+	walk_find(&verify->walk, WALK_ERROR, "line %d, column %d: %s", err.line, err.column,
+		  err.text);
+}
+
 static int check_source(struct verify *verify, struct source *source)
 {
 	uint64_t rest;
@@ -161,6 +185,8 @@ static int check_source(struct verify *verify, struct source *source)
 			(void)!source_drain(source, &rest);
 		return -1;
 	}
+	check_config(verify, &source->ctx);
+	ctx_leave(&source->ctx);
 	if (verify->image.kind == IMAGE_LEGACY)
 		walk_find(&verify->walk, WALK_ERROR,
 			  "a legacy image of Xen 4.5 or earlier, which must be converted first");
@@ -219,9 +245,12 @@ static int verify_files(const struct options *options, char **paths)
 
 	for (; *paths; paths++) {
 		json_t *fact = NULL;
+		int one = verify_file(options, *paths, &fact);
 
-		code = command_worse(code, verify_file(options, *paths, &fact));
-		if (fact && json_array_append_new(facts, fact)) {
+		code = command_worse(code, one);
+		if (one == EXIT_TROUBLE || !options->json)
+			continue;
+		if (json_array_append_new(facts, fact)) {
 			json_decref(facts);
 			facts = NULL;
 			break;

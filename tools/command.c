@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int command_error(const char *name, const char *fmt, ...)
@@ -66,6 +67,32 @@ int command_print_json(const char *name, json_t *root, int code)
 		return command_error(name, "no memory for what is to be printed");
 	putchar('\n');
 	return command_finish(name, code);
+}
+
+char *plain_text(char *plain, size_t size, const char *text)
+{
+	size_t i = 0;
+
+	for (; text[i] && i + 1 < size; i++)
+		plain[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+	plain[i] = '\0';
+	return plain;
+}
+
+json_t *json_text(const char *text)
+{
+	json_t *good = json_string(text);
+	char *plain;
+	size_t size = strlen(text) + 1;
+
+	if (good)
+		return good;
+	plain = malloc(size);
+	if (!plain)
+		return NULL;
+	good = json_string(plain_text(plain, size, text));
+	free(plain);
+	return good;
 }
 
 json_t *json_hex(uint64_t value)

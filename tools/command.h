@@ -62,6 +62,15 @@ static inline int command_worse(int a, int b)
 /* Print root to stdout, and drop the reference; NULL is out of memory. Returns as command_finish. */
 int command_print_json(const char *name, json_t *root, int code);
 
+/*
+ * Text of which nobody knows that it is good UTF-8, or harmless on a terminal: octets that are no
+ * printable ASCII become '?'. Returns text, cut to size.
+ */
+char *plain_text(char *plain, size_t size, const char *text);
+
+/* A file's name, or other text that may be no good UTF-8 (then as plain_text). */
+json_t *json_text(const char *text);
+
 /* A value that may not fit JSON's numbers, or is better read so: "0x12". */
 json_t *json_hex(uint64_t value);
 

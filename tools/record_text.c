@@ -117,8 +117,7 @@ static int set_fact(struct record_text *text, const char *key, json_t *value)
 static int add_part(struct record_text *text, const char *name, const char *line, uint64_t offset,
 		    uint64_t length)
 {
-	json_t *part =
-		json_pack("{s:s%, s:s%}", "name", name, strlen(name), "text", line, strlen(line));
+	json_t *part = json_pack("{s:o, s:o}", "name", json_text(name), "text", json_text(line));
 
 	if (part && length != UINT64_MAX &&
 	    (json_object_set_new(part, "offset", json_integer((json_int_t)offset)) ||

@@ -160,11 +160,14 @@ static void check_state(struct state_check *state, struct walk *walk)
 int state_check_record(struct state_check *state, struct walk *walk,
 		       const struct walk_record *record)
 {
-	if (!record->good || record->place.layer != LAYER_DOMAIN)
+	if (record->place.layer != LAYER_DOMAIN)
+		return 0;
+	/* Out of order or not, what it brought is there. */
+	if (record->place.type == REC_PAGE_DATA)
+		return take_pages(state, record);
+	if (!record->good)
 		return 0;
 	switch (record->place.type) {
-	case REC_PAGE_DATA:
-		return take_pages(state, record);
 	case REC_HVM_PARAMS:
 		take_params(state, record);
 		break;

@@ -64,12 +64,19 @@ void walk_find(struct walk *walk, enum walk_severity severity, const char *fmt, 
 	tell_finding(walk, severity, EBADMSG, whole);
 }
 
-/* A read failed. The input's end is the file's fault and ends the walk. */
-static int lost(struct walk *walk)
+int walk_lost(struct walk *walk)
 {
-	if (walk_tell_error(walk))
-		return -1;
+	struct xensr_error *err = &walk->source->ctx.err;
+	char text[sizeof(err->text) + 64];
+
 	walk->stopped = true;
+	if (err->errnum != ENODATA || !walk->image->checkpoints)
+		return walk_tell_error(walk);
+	/* Whoever saved is gone, which is what checkpoints are for. */
+	snprintf(text, sizeof(text), "%s; a restore takes checkpoint %u", err->text,
+		 walk->image->checkpoints);
+	tell_finding(walk, WALK_WARNING, ENODATA, text);
+	error_init(err);
 	return 0;
 }
 
@@ -78,7 +85,7 @@ int walk_record_header(struct walk *walk, struct wire_record_header *header)
 	struct xensr_ctx *ctx = &walk->source->ctx;
 
 	ctx_enter(ctx, "record header", XENSR_NO_RECORD, ctx->offset);
-	return source_read(walk->source, header, sizeof(*header)) ? lost(walk) : 1;
+	return source_read(walk->source, header, sizeof(*header)) ? walk_lost(walk) : 1;
 }
 
 /* Returns as walk_record_header. */
@@ -95,7 +102,7 @@ static int read_body(struct walk *walk, struct body *body, size_t length)
 		if (body_reserve(&walk->source->ctx, body, have + now))
 			return -1;
 		if (source_read(walk->source, body->octets + have, now))
-			return lost(walk);
+			return walk_lost(walk);
 		have += now;
 	} while (have < length);
 	return 1;
@@ -117,7 +124,7 @@ int walk_skip(struct walk *walk, uint64_t length)
 	size_t n = record_padding((uint32_t)length);
 
 	if (source_skip(walk->source, length) || source_read(walk->source, padding, n))
-		return lost(walk);
+		return walk_lost(walk);
 	walk_reserved(walk, "padding", padding, n);
 	return 1;
 }
@@ -153,15 +160,15 @@ static int walk_config(struct walk *walk, struct xl_file *file, uint32_t octets)
 		if (octets)
 			walk_find(walk, WALK_ERROR,
 				  "no configuration in %u octets of optional data", octets);
-		return source_skip(walk->source, octets) ? lost(walk) : 1;
+		return source_skip(walk->source, octets) ? walk_lost(walk) : 1;
 	}
 	octets -= (uint32_t)sizeof(length);
 	if (source_read(walk->source, &length, sizeof(length)))
-		return lost(walk);
+		return walk_lost(walk);
 	if (xl_check_config_length(ctx, length, octets)) {
 		if (walk_tell_error(walk))
 			return -1;
-		return source_skip(walk->source, octets) ? lost(walk) : 1;
+		return source_skip(walk->source, octets) ? walk_lost(walk) : 1;
 	}
 	rc = read_body(walk, &file->body, length);
 	if (rc <= 0)
@@ -171,7 +178,7 @@ static int walk_config(struct walk *walk, struct xl_file *file, uint32_t octets)
 	walk->image->config = strdup(file->config);
 	if (!walk->image->config)
 		return ctx_fail_errno(ctx, ENOMEM, "no room for the configuration");
-	return source_skip(walk->source, octets - length) ? lost(walk) : 1;
+	return source_skip(walk->source, octets - length) ? walk_lost(walk) : 1;
 }
 
 /* A legacy image begins here. Returns 0, or -1 with the error set. */
@@ -200,7 +207,7 @@ static int walk_xl_header(struct walk *walk)
 	walk->image->kind = IMAGE_XL;
 	ctx_enter(ctx, "xl header", XENSR_NO_RECORD, ctx->offset);
 	if (source_read(walk->source, &header, sizeof(header)))
-		return lost(walk);
+		return walk_lost(walk);
 	if (xl_check_header(ctx, &header)) {
 		if (walk_tell_error(walk))
 			return -1;

@@ -35,7 +35,7 @@ struct walk_record {
 	bool good;  /* no error was found in it */
 	/* What came of the body; NULL for PAGE_DATA and what was passed over. Until return. */
 	const void *body;
-	/* PAGE_DATA that is good, else NULL: place.count entries as on the wire. */
+	/* PAGE_DATA whose inside is good, else NULL: place.count entries as on the wire. */
 	const uint64_t *entries;
 	uint64_t pages_offset; /* PAGE_DATA: of its first page */
 };
@@ -44,7 +44,7 @@ struct walk_record {
 struct walk_ops {
 	int (*record)(void *data, const struct walk_record *record);
 	/*
-	 * n pages of a good PAGE_DATA record, the first of which is the `first`th of those with
+	 * n pages of a PAGE_DATA record with entries, the first of which is the `first`th of those with
 	 * data. Without this the pages are passed over as the source does (source_skip).
 	 */
 	int (*pages)(void *data, const struct walk_record *record, uint32_t first, uint32_t n,
@@ -103,6 +103,12 @@ int walk_libxl(struct walk *walk) MUST_CHECK;
  * (then 0); else leave it (then -1).
  */
 int walk_tell_error(struct walk *walk) MUST_CHECK;
+
+/*
+ * The source could not be read on. That the input ends is the file's fault and ends the walk; it is
+ * only a warning after a complete checkpoint. As walk_tell_error.
+ */
+int walk_lost(struct walk *walk) MUST_CHECK;
 
 /* A finding about the record at work (ctx_enter): "TITLE at offset N: text". */
 void walk_find(struct walk *walk, enum walk_severity severity, const char *fmt, ...)

@@ -90,7 +90,7 @@ static void check_reserved(struct walk *walk, uint32_t type, uint32_t length)
 }
 
 /* Any known record but PAGE_DATA. Returns as walk_record_header. */
-static int walk_plain(struct walk *walk, struct walk_record *record)
+static int walk_plain(struct walk *walk, struct walk_record *record, bool framed)
 {
 	struct xensr_ctx *ctx = &walk->source->ctx;
 	struct record rec = {.type = record->place.type, .length = record->place.length};
@@ -100,7 +100,7 @@ static int walk_plain(struct walk *walk, struct walk_record *record)
 		return rc;
 	rec.body = walk->body.octets;
 	record->body = walk->body.octets;
-	if (!record->good)
+	if (!framed)
 		return 1;
 	if (rec.type == REC_X86_PV_INFO)
 		walk->image->guest_width = walk->body.octets[0];
@@ -159,8 +159,7 @@ static int walk_entries(struct walk *walk, struct walk_record *record, uint64_t 
 	record->pages_offset = ctx->offset;
 	return 1;
 lost:
-	walk->stopped = true;
-	return walk_tell_error(walk);
+	return walk_lost(walk);
 bad:
 	record->entries = NULL;
 	record->good = false;
@@ -177,10 +176,8 @@ static int walk_pages(struct walk *walk, const struct walk_record *record)
 	for (uint32_t first = 0; first < pages && !walk->stopped;) {
 		uint32_t n = pages - first < PAGES_AT_ONCE ? pages - first : PAGES_AT_ONCE;
 
-		if (source_read(walk->source, octets, (size_t)n * PAGE_OCTETS)) {
-			walk->stopped = true;
-			return walk_tell_error(walk);
-		}
+		if (source_read(walk->source, octets, (size_t)n * PAGE_OCTETS))
+			return walk_lost(walk);
 		if (walk->ops->pages(walk->data, record, first, n, octets))
 			walk->stopped = true;
 		first += n;
@@ -197,22 +194,22 @@ static int walk_page_data(struct walk *walk, struct walk_record *record)
 	if (rc <= 0)
 		return rc;
 	walk_tell_record(walk, record);
-	if (record->good && walk->ops->pages)
+	if (record->entries && walk->ops->pages)
 		return walk_pages(walk, record);
 	return walk_skip(walk, left);
 }
 
-/* Length and order of a record of a known type. Returns 0 with record->good, or -1. */
-static int check_frame(struct walk *walk, struct walk_record *record)
+/* Length and order of a record of a known type. Returns 0 with record->good and *framed, or -1. */
+static int check_frame(struct walk *walk, struct walk_record *record, bool *framed)
 {
 	struct xensr_ctx *ctx = &walk->source->ctx;
 	uint32_t type = record->place.type;
 	const struct record_rule *rule = record_rule(type);
 	bool inferred;
 
-	record->good = true;
+	record->good = *framed = true;
 	if (record_check_length(ctx, rule, record->place.length)) {
-		record->good = false;
+		record->good = *framed = false;
 		forgive(walk, rule, type);
 		return walk_tell_error(walk);
 	}
@@ -300,6 +297,7 @@ static int check_checksum_order(struct walk *walk, uint32_t type)
 static int walk_record(struct walk *walk, struct walk_record *record)
 {
 	uint32_t type = record->place.type;
+	bool framed;
 	int rc;
 
 	record->known = record_rule(type);
@@ -310,15 +308,15 @@ static int walk_record(struct walk *walk, struct walk_record *record)
 		walk_tell_record(walk, record);
 		return walk_skip(walk, record->place.length);
 	}
-	if (check_frame(walk, record))
+	if (check_frame(walk, record, &framed))
 		return -1;
-	if (type == REC_PAGE_DATA && record->good)
+	if (type == REC_PAGE_DATA && framed)
 		return walk_page_data(walk, record);
 	if (type == REC_PAGE_DATA) {
 		walk_tell_record(walk, record);
 		return walk_skip(walk, record->place.length);
 	}
-	rc = walk_plain(walk, record);
+	rc = walk_plain(walk, record, framed);
 	if (rc > 0)
 		walk_tell_record(walk, record);
 	return rc;
@@ -336,33 +334,6 @@ static void note_checkpoint(struct walk *walk, bool good)
 	}
 }
 
-/*
- * The end of input between two records of a checkpointed stream: whoever saved is gone, and a
- * restore has the last checkpoint.
- */
-static int walk_header(struct walk *walk, struct wire_record_header *header)
-{
-	struct xensr_ctx *ctx = &walk->source->ctx;
-	uint8_t octet;
-	int n;
-
-	if (walk->image->checkpoints) {
-		n = source_peek(walk->source, &octet, sizeof(octet));
-		if (n < 0)
-			return -1;
-		if (n == 0) {
-			ctx_enter(ctx, "record header", XENSR_NO_RECORD, ctx->offset);
-			walk_find(walk, WALK_WARNING,
-				  "no END: the stream ends after checkpoint %u, which a restore "
-				  "takes",
-				  walk->image->checkpoints);
-			walk->stopped = true;
-			return 0;
-		}
-	}
-	return walk_record_header(walk, header);
-}
-
 int walk_domain(struct walk *walk)
 {
 	struct xensr_ctx *ctx = &walk->source->ctx;
@@ -376,7 +347,7 @@ int walk_domain(struct walk *walk)
 	while (!walk->stopped) {
 		struct wire_record_header header;
 		struct walk_record record = {0};
-		int rc = walk_header(walk, &header);
+		int rc = walk_record_header(walk, &header);
 
 		if (rc <= 0)
 			return rc;

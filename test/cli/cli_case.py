@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of the xensr command share."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+for folder in ("sim", "oracle"):
+    path = os.path.join(HERE, "..", folder)
+    if path not in sys.path:
+        sys.path.insert(0, path)
+
+import built_streams as built  # noqa: E402 pylint: disable=wrong-import-position
+import sim  # noqa: E402 pylint: disable=wrong-import-position
+import sim_case  # noqa: E402 pylint: disable=wrong-import-position
+
+XENSR = os.path.join(sim.BUILD, "xensr")
+FINE, DIFFERENT, DAMAGED, USAGE, TROUBLE = range(5)
+
+
+def entry(code: int, body: bytes = b"", instance: int = 0) -> bytes:
+    """One of an HVM context."""
+    return struct.pack("<HHI", code, instance, len(body)) + body
+
+
+# HEADER, two CPUs, END. What the oracle's streams have in its place is no such chain.
+HVM_CONTEXT = (entry(1, struct.pack("<IIQII", 0x54381286, 1, 0, 0, 0)) + entry(2, bytes(16)) +
+               entry(2, bytes(16), 1) + entry(0))
+
+
+def hvm(**replacements) -> built.Parts:
+    """A small HVM stream that a restore takes: xenstore and console pages are there."""
+    parts = {"context": built.hvm_context(HVM_CONTEXT),
+             "params": built.hvm_params((1, 0x20), (17, 0x22)), **replacements}
+    return built.changed(built.hvm_stream(), **parts)
+
+
+def pv(**replacements) -> built.Parts:
+    """A small PV stream that a restore takes."""
+    return built.changed(built.pv_stream(), **{
+        "p2m": built.p2m_frames(0, 0x5ff, 0x10, 0x11, 0x14), **replacements})
+
+
+# The oracle's device-model state is no savevm container; this is an empty one.
+SAVEVM = b"QEVM" + struct.pack(">I", 3) + b"\0"
+
+
+def xl(config: bytes = b'{"c_info": {"type": "hvm", "name": "guest"}}') -> built.Parts:
+    """The same under libxl and xl, with device-model records."""
+    around = built.xl_save()
+    return {
+        "xl": built.xl_header(config=config), "libxl": around["libxl"], "libxc": around["libxc"],
+        **hvm(), "xenstore": around["xenstore"],
+        "emulator": built.emulator(3, SAVEVM), "libxl end": around["libxl end"],
+    }
+
+
+
+class CliCase(sim_case.SimCase):
+    """Runs the command on files that are gone when the test ends."""
+
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory(dir=sim.TMPFS,
+                                                                    prefix="xensr-cli."))
+
+    def file(self, octets, name="image") -> str:
+        if isinstance(octets, dict):
+            octets = built.octets(octets)
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(octets)
+        return path
+
+    def saved(self, name="image", **guest) -> str:
+        """A guest saved on the simulated host."""
+        host = self.host()
+        with open(os.path.join(self.folder, name), "w+b") as image:
+            self.save("xensr", host, host.build(**guest), image)
+        return image.name
+
+    def run_raw(self, *words, data=None):
+        """(exit code, octets of stdout, text of stderr). It must not have crashed."""
+        given = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+        done = subprocess.run([XENSR, *words], capture_output=True, check=False, **given)
+        errors = done.stderr.decode()
+        self.assertGreaterEqual(done.returncode, 0, errors)
+        self.assertLessEqual(done.returncode, TROUBLE, errors)
+        self.assertNotIn("Sanitizer", errors)
+        return done.returncode, done.stdout, errors
+
+    def run_text(self, *words, data=None):
+        code, out, errors = self.run_raw(*words, data=data)
+        return code, out.decode(), errors
+
+    def facts(self, *words, data=None, code=FINE):
+        """What it prints as JSON."""
+        got, out, errors = self.run_text(*words, data=data)
+        self.assertEqual(got, code, errors)
+        return json.loads(out)
+
+
+main = sim_case.main

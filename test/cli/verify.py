@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""xensr verify: what it finds, how bad it says that is, and where."""
+
+import json
+
+import cli_case
+from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, CliCase, built, hvm, pv, xl
+
+
+def checkpointed() -> built.Parts:
+    """Two checkpoints and END."""
+    parts = built.without(hvm(), "end")
+    epoch = {name: data for name, data in built.hvm_epoch(2).items()}
+    epoch["context 2"] = parts["context"]
+    epoch["params 2"] = parts["params"]
+    return {**parts, "checkpoint 1": built.CHECKPOINT, **epoch, "end": built.END}
+
+
+class Findings(CliCase):
+    def check(self, parts, code, *texts, options=()):
+        """Each finding in its order, as severity and text."""
+        path = self.file(parts)
+        report = self.facts("verify", "--json", *options, path, code=code)[0]
+        found = [f"{f['severity']}: {f['text']}" for f in report["findings"]]
+        self.assertEqual(found, list(texts))
+        self.assertEqual(report["errors"], sum(t.startswith("error") for t in texts))
+        self.assertEqual(report["verdict"], ("fine", "warnings", "damaged")[code])
+        return report
+
+    def at(self, parts, name) -> int:
+        return built.offset_of(parts, name)
+
+    def test_fine(self):
+        for name, parts in (("hvm", hvm()), ("pv", pv()), ("xl", xl()), ("v2", built.version_2(hvm())),
+                            ("checkpointed", checkpointed())):
+            with self.subTest(name=name):
+                self.check(parts, FINE)
+
+    def test_saved_guests(self):
+        for guest in ("pvh", "hvm", "pv64", "pv32"):
+            with self.subTest(guest=guest):
+                path = self.saved(type=guest, memory=8)
+                code, out, errors = self.run_text("verify", path)
+                self.assertEqual((code, errors), (FINE, ""))
+                self.assertRegex(out, rf"^{path}: fine: \d+ records, \d+ pages, \d\.\d MiB\n$")
+
+    def test_all_findings_are_told(self):
+        parts = hvm(tsc=built.tsc_info(16), image=built.image_header(reserved=b"\1" * 6))
+        parts = built.inserted(parts, "tsc", built.record(0x55, b"12345", padding=b"x"))
+        parts = {**parts, "tail": b"more"}
+        self.check(
+            parts, DAMAGED,
+            "warning: image header at offset 0: reserved field is not zero",
+            f"error: unknown record at offset {self.at(parts, 'new')}: type 0x55 is unknown",
+            f"warning: unknown record at offset {self.at(parts, 'new')}: padding is not zero",
+            f"error: X86_TSC_INFO record at offset {self.at(parts, 'tsc')}: is 16 octets long, at "
+            "least 24 needed",
+            f"warning: data at offset {self.at(parts, 'tail')}: 4 octets after the end")
+
+    def test_warnings_only(self):
+        parts = hvm(tsc=built.tsc_info(reserved=7))
+        self.check(parts, DIFFERENT,
+                   f"warning: X86_TSC_INFO record at offset {self.at(parts, 'tsc')}: reserved field "
+                   "is not zero")
+
+    def test_record_that_brings_nothing(self):
+        parts = built.inserted(hvm(), "params", built.hvm_params())
+        self.check(parts, DIFFERENT,
+                   f"warning: HVM_PARAMS record at offset {self.at(parts, 'new')}: brings nothing; a "
+                   "restore ignores it")
+
+    def test_incomplete(self):
+        parts = built.without(hvm(), "context")
+        self.check(parts, DAMAGED,
+                   f"error: END record at offset {self.at(parts, 'end')}: the image is incomplete, "
+                   "there was no HVM_CONTEXT")
+
+    def test_order_is_told_once(self):
+        parts = built.without(hvm(), "static end")
+        self.check(parts, DAMAGED,
+                   f"error: PAGE_DATA record at offset {self.at(parts, 'pages')}: comes before the "
+                   "end of the static data")
+
+    def test_cut(self):
+        parts = hvm()
+        whole = built.octets(parts)
+        self.check(whole[:-3], DAMAGED,
+                   f"error: record header at offset {len(whole) - 8}: the input ends early, at offset "
+                   f"{len(whole) - 3}: 3 more octets expected")
+
+    def test_length_beyond_all_bounds(self):
+        parts = built.inserted(hvm(), "tsc", built.record(8, b"", length=0xfffffff9))
+        self.check(parts, DAMAGED,
+                   f"error: X86_TSC_INFO record at offset {self.at(parts, 'new')}: type 0x8: length "
+                   "4294967289 is over the format's limit of 134217728")
+
+    def test_page_that_did_not_come(self):
+        parts = hvm(params=built.hvm_params((1, 0x20), (17, 0x99)))
+        self.check(parts, DAMAGED,
+                   f"error: END record at offset {self.at(parts, 'end')}: the console page is pfn "
+                   "0x99, which the stream did not bring")
+
+    def test_p2m(self):
+        parts = pv(p2m=built.p2m_frames(0x200, 0x3ff, 0x10))
+        self.check(parts, DAMAGED,
+                   f"error: X86_PV_P2M_FRAMES record at offset {self.at(parts, 'p2m')}: begins at "
+                   "pfn 0x200 and leaves a gap behind pfn 0xffffffffffffffff")
+        parts = pv(p2m=built.p2m_frames(0, 0x1ff, 0x13))
+        self.check(parts, DAMAGED,
+                   f"error: END record at offset {self.at(parts, 'end')}: a page of the p2m is pfn "
+                   "0x13, which the stream did not bring")
+
+    def test_vcpus(self):
+        parts = built.without(pv(basic_2=built.basic(0)), "xsave 2")
+        self.check(parts, DAMAGED,
+                   f"error: X86_PV_VCPU_BASIC record at offset {self.at(parts, 'basic 2')}: comes a "
+                   "second time for vcpu 0")
+        parts = built.without(pv(), "basic 2")
+        self.check(parts, DAMAGED,
+                   f"error: END record at offset {self.at(parts, 'end')}: the stream brought state of "
+                   "vcpu 2, but not its registers")
+
+    def test_toolstack_layer(self):
+        parts = {**xl(), "xenstore": built.emulator(2, b"physmap/1\0"),
+                 "emulator": built.emulator(3, cli_case.SAVEVM, number=9)}
+        parts = built.inserted(parts, "libxl end", built.record(4))
+        self.check(parts, DAMAGED,
+                   f"error: libxl EMULATOR_XENSTORE_DATA record at offset "
+                   f"{self.at(parts, 'xenstore')}: key 0 has no value",
+                   f"error: libxl EMULATOR_CONTEXT record at offset {self.at(parts, 'emulator')}: "
+                   "emulator 9 is unknown",
+                   f"error: libxl CHECKPOINT_END record at offset {self.at(parts, 'new')}: comes "
+                   "outside a checkpoint")
+
+    def test_xl_header(self):
+        parts = {**xl(), "xl": built.xl_header(mandatory=7)}
+        self.check(parts, DAMAGED,
+                   "error: xl header at offset 0: mandatory flags 0x4 are unknown")
+        parts = {**xl(), "xl": built.xl_header(byteorder=0x04030201)}
+        report = self.facts("verify", "--json", self.file(parts), code=DAMAGED)[0]
+        self.assertEqual([f["text"] for f in report["findings"]],
+                         ["xl header at offset 0: written by a machine of the other byte order"])
+
+    def test_configuration(self):
+        self.check(xl(config=b'{"c_info": }'), DAMAGED,
+                   "error: configuration at offset 52: line 1, column 12: unexpected token near '}'")
+
+    def test_emulator_of_a_pv_guest(self):
+        around = xl()
+        parts = {"libxl": around["libxl"], "libxc": around["libxc"], **pv(),
+                 "emulator": around["emulator"], "libxl end": around["libxl end"]}
+        self.check(parts, DAMAGED,
+                   f"error: libxl EMULATOR_CONTEXT record at offset {self.at(parts, 'emulator')}: "
+                   "does not belong to an x86 PV guest")
+
+    def test_legacy(self):
+        legacy = b"\0\0\1\0\0\0\0\0" + b"\xff" * 8 + bytes(64)
+        report = self.facts("verify", "--json", self.file(legacy), code=DAMAGED)[0]
+        self.assertIn("legacy image", report["findings"][0]["text"])
+
+    def test_not_an_image(self):
+        self.check(b"", DAMAGED, "error: it is empty")
+        self.check(b"#!/bin/sh\nexit 0\n" * 9, DAMAGED, "error: this is no saved domain")
+
+    def test_damaged_content_with_checksums(self):
+        path = self.saved_with_checksums()
+        code, out, _ = self.run_text("verify", path)
+        self.assertEqual(code, FINE)
+        self.assertRegex(out, r", [2-9] checksums match\n$")
+        with open(path, "r+b") as file:
+            file.seek(1 << 20)
+            octet = file.read(1)[0]
+            file.seek(1 << 20)
+            file.write(bytes([octet ^ 4]))
+        report = self.facts("verify", "--json", path, code=DAMAGED)[0]
+        self.assertEqual(report["errors"], 1)
+        self.assertRegex(report["findings"][0]["text"],
+                         r"^CHECKSUM record at offset \d+: does not match: there is damage between "
+                         r"offset \d+ and \d+$")
+
+    def saved_with_checksums(self) -> str:
+        path = self.folder + "/summed"
+        host = self.host()
+        with open(path, "w+b") as image:
+            self.save("xensr", host, host.build(type="pvh", memory=8), image,
+                      wrapper=("env", "XENSR_CHECKSUM=1"))
+        return path
+
+
+class Checkpoints(CliCase):
+    def test_counted(self):
+        report = self.facts("verify", "--json", self.file(checkpointed()))[0]
+        self.assertEqual(report["checkpoints"], 2)
+
+    def test_ends_after_a_checkpoint(self):
+        parts = built.without(checkpointed(), "end")
+        code, out, _ = self.run_text("verify", self.file(parts))
+        self.assertEqual(code, DIFFERENT)
+        self.assertIn("; a restore takes checkpoint 2\n", out)
+
+    def test_within_libxl(self):
+        parts = built.libxl_checkpointed()
+        for name in ("context", "context 2"):
+            parts[name] = hvm()["context"]
+        parts["params"] = parts["params 2"] = hvm()["params"]
+        parts["emulator 1"] = parts["emulator 2"] = built.emulator(3, cli_case.SAVEVM)
+        code, out, _ = self.run_text("verify", self.file(parts))
+        self.assertEqual(code, DIFFERENT, out)
+        self.assertIn("2 complete checkpoints", out)
+        # Without its CHECKPOINT_END the second one is not complete.
+        code, out, _ = self.run_text("verify", self.file(built.without(parts, "checkpoint end 2")))
+        self.assertEqual(code, DIFFERENT, out)
+        self.assertIn("1 complete checkpoints", out)
+
+    def test_asked_for(self):
+        self.assertEqual(self.run_text("verify", "--checkpointed", self.file(checkpointed()))[0], FINE)
+        verify = built.inserted(hvm(), "tsc", built.VERIFY)
+        self.assertEqual(self.run_text("verify", self.file(verify))[0], FINE)
+        code, out, _ = self.run_text("verify", "--checkpointed", self.file(verify))
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("VERIFY record", out)
+        self.assertIn("comes in a checkpointed stream", out)
+
+
+class Files(CliCase):
+    def test_several(self):
+        good, bad = self.file(hvm(), "good"), self.file(built.octets(hvm())[:-8], "bad")
+        code, out, _ = self.run_text("verify", good, bad)
+        self.assertEqual(code, DAMAGED)
+        self.assertIn(f"{good}: fine: ", out)
+        self.assertIn(f"{bad}: error: record header", out)
+        self.assertEqual([r["file"] for r in json.loads(
+            self.run_text("verify", "--json", good, bad)[1])], [good, bad])
+
+    def test_missing(self):
+        good = self.file(hvm(), "good")
+        code, out, errors = self.run_text("verify", "/nonexistent/x", good)
+        self.assertEqual(code, TROUBLE)
+        self.assertEqual(errors, "xensr verify: /nonexistent/x: cannot open it: No such file or "
+                                 "directory\n")
+        self.assertIn(f"{good}: fine", out)
+        self.assertIn("cannot read it: Is a directory", self.run_text("verify", "/")[2])
+
+    def test_quiet(self):
+        code, out, errors = self.run_text("verify", "-q", self.file(built.octets(hvm())[:-8]))
+        self.assertEqual((code, out, errors), (DAMAGED, "", ""))
+
+    def test_standard_input(self):
+        code, out, _ = self.run_text("verify", "-", data=built.octets(xl()))
+        self.assertEqual(code, FINE)
+        self.assertTrue(out.startswith("-: fine: "))
+
+    def test_disk_full(self):
+        import subprocess  # pylint: disable=import-outside-toplevel
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([cli_case.XENSR, "verify", self.file(hvm())], stdout=full,
+                                  stderr=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, TROUBLE)
+        self.assertEqual(done.stderr.decode(), "xensr verify: cannot write: No space left on device\n")
+
+
+if __name__ == "__main__":
+    cli_case.main()
