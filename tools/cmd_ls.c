@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "emulator_state.h"
 #include "record_text.h"
 #include "walk.h"
 
@@ -23,6 +24,7 @@ static const char help[] = "usage: xensr ls [OPTION...] FILE\n"
 
 struct listing {
 	const char *path;
+	bool fields;
 	json_t *records; /* --json; else NULL */
 	int code;
 	bool no_memory;
@@ -40,8 +42,9 @@ static void print_part(const json_t *part)
 		       json_integer_value(offset), json_integer_value(length));
 	else
 		printf("%14s %10s    ", "", "");
-	printf("%-24s %s\n", json_string_value(json_object_get(part, "name")),
-	       plain_text(plain, sizeof(plain), text));
+	printf("%-24s ",
+	       plain_text(plain, sizeof(plain), json_string_value(json_object_get(part, "name"))));
+	puts(plain_text(plain, sizeof(plain), text));
 }
 
 static void print_record(const struct walk_record *record, const struct record_text *text)
@@ -82,6 +85,8 @@ static int list_record(void *data, const struct walk_record *record)
 	struct record_text text;
 	int rc = record_text_make(&text, record);
 
+	if (rc == 0 && emulator_state_is_known(record))
+		rc = emulator_state_describe(&text, record, listing->fields);
 	if (rc == 0 && listing->records)
 		rc = keep_record(listing, record, &text);
 	else if (rc == 0)
@@ -137,6 +142,7 @@ int cmd_ls(int argc, char **argv)
 		JSON
 	};
 	static const struct option longs[] = {
+		{"fields", no_argument, NULL, FIELDS},
 		{"json", no_argument, NULL, JSON},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -147,6 +153,9 @@ int cmd_ls(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		switch (c) {
+		case FIELDS:
+			listing.fields = true;
+			break;
 		case JSON:
 			json = true;
 			break;

@@ -113,9 +113,8 @@ static int set_fact(struct record_text *text, const char *key, json_t *value)
 	return json_object_set_new(text->facts, key, value);
 }
 
-/* A part with a place of its own; length UINT64_MAX: without one. */
-static int add_part(struct record_text *text, const char *name, const char *line, uint64_t offset,
-		    uint64_t length)
+int record_text_part(struct record_text *text, const char *name, const char *line, uint64_t offset,
+		     uint64_t length)
 {
 	json_t *part = json_pack("{s:o, s:o}", "name", json_text(name), "text", json_text(line));
 
@@ -133,7 +132,7 @@ static int add_hex_part(struct record_text *text, const char *name, uint64_t val
 	char line[24];
 
 	snprintf(line, sizeof(line), "%#" PRIx64, value);
-	return add_part(text, name, line, 0, UINT64_MAX);
+	return record_text_part(text, name, line, 0, UINT64_MAX);
 }
 
 static int page_data(struct record_text *text, const struct walk_record *record)
@@ -253,7 +252,8 @@ static int hvm_context(struct record_text *text, const struct walk_record *recor
 
 		memcpy(&desc, body + at, sizeof(desc));
 		snprintf(line, sizeof(line), "type %u, instance %u", desc.typecode, desc.instance);
-		if (add_part(text, hvm_entry_name(desc.typecode), line, start + at, desc.length))
+		if (record_text_part(text, hvm_entry_name(desc.typecode), line, start + at,
+				     desc.length))
 			return -1;
 		at += (uint32_t)sizeof(desc) + desc.length;
 		entries++;
@@ -284,7 +284,7 @@ static int xenstore_data(struct record_text *text, const uint8_t *data, uint32_t
 	unsigned keys = 0;
 
 	for (; xenstore_data_next(&at, &key, &value); keys++) {
-		if (add_part(text, key, value, 0, UINT64_MAX))
+		if (record_text_part(text, key, value, 0, UINT64_MAX))
 			return -1;
 	}
 	snprintf(text->line, sizeof(text->line), "%u keys", keys);

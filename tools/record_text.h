@@ -38,6 +38,10 @@ const char *hvm_param_name(uint64_t index);
  */
 int record_text_make(struct record_text *text, const struct walk_record *record) MUST_CHECK;
 
+/* One more part; length UINT64_MAX: without a place of its own. Returns 0, or -1 (out of memory). */
+int record_text_part(struct record_text *text, const char *name, const char *line, uint64_t offset,
+		     uint64_t length) MUST_CHECK;
+
 /* Idempotent. */
 void record_text_release(struct record_text *text);
 

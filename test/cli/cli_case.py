@@ -49,6 +49,19 @@ def pv(**replacements) -> built.Parts:
 SAVEVM = b"QEVM" + struct.pack(">I", 3) + b"\0"
 
 
+def savevm(*sections: tuple[bytes, bytes], description: dict | None = None) -> bytes:
+    """A container with these sections (idstr, data), and what it says itself of their fields."""
+    octets = SAVEVM[:-1]
+    for number, (idstr, data) in enumerate(sections):
+        octets += struct.pack(">BIB", 4, number, len(idstr)) + idstr + struct.pack(">II", 0, 1)
+        octets += data + struct.pack(">BI", 0x7e, number)
+    octets += b"\0"
+    if description:
+        text = json.dumps(description).encode()
+        octets += struct.pack(">BI", 6, len(text)) + text
+    return octets
+
+
 def xl(config: bytes = b'{"c_info": {"type": "hvm", "name": "guest"}}') -> built.Parts:
     """The same under libxl and xl, with device-model records."""
     around = built.xl_save()

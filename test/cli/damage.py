@@ -18,7 +18,7 @@ SAMPLE = 4000 if cli_case.sim_case.LONG else 150
 
 # What the oracle, which knows the format, does not look at: the command does.
 STRICTER = ("hvm context", "HVM_CONTEXT", "parameter", "did not bring", "vcpu", "emulator",
-            "savevm", "section", "key ", "value ", "configuration", "options", "page table",
+            "device model", "section", "key ", "value ", "configuration", "options", "page table",
             "beyond what x86 can address")
 
 # What the oracle refuses, and a restore takes.

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """xensr ls: every record, where it is and what it says."""
 
+import struct
+
 import cli_case
 from cli_case import DAMAGED, FINE, TROUBLE, CliCase, built, hvm, pv, xl
 
@@ -33,7 +35,9 @@ class Ls(CliCase):
             f"{at['end']} 0 END",
             f"{at['xenstore']} 43 EMULATOR_XENSTORE_DATA qemu upstream, index 0: 2 keys",
             "physmap/1/name vga", "physmap/1/size",
-            f"{at['emulator']} 17 EMULATOR_CONTEXT qemu upstream, index 0: 9 octets",
+            f"{at['emulator']} 17 EMULATOR_CONTEXT qemu upstream, index 0: 9 octets, 0 "
+            "sections",
+            f"{at['emulator'] + 24} 1 EOF",
             f"{at['libxl end']} 0 END"])
 
     def test_pv(self):
@@ -68,6 +72,30 @@ class Ls(CliCase):
         lines = self.lines({**parts, "checkpoint": built.CHECKPOINT, "end": built.END})
         self.assertTrue(any("optional 0x80000009 not known, passed over" in line for line in lines))
         self.assertTrue(any("CHECKPOINT number 1" in line for line in lines))
+
+    def test_device_model(self):
+        container = cli_case.savevm((b"a-device", struct.pack(">IQ", 7, 0x1234)), description={
+            "page_size": 4096, "devices": [{
+                "name": "a-device", "instance_id": 0, "vmsd_name": "a-device", "version": 1,
+                "fields": [{"name": "count", "type": "uint32", "size": 4},
+                           {"name": "base", "type": "uint64", "size": 8}]}]})
+        parts = {**xl(), "emulator": built.emulator(3, container)}
+        start = built.offset_of(parts, "emulator") + 16
+        path = self.file(parts)
+        section = (f"{start + 8} 39 SECTION_FULL a-device, instance 0, version 1, id 0; its end is "
+                   "known by: vmdescription")
+        lines = [" ".join(line.split()) for line in self.run_text("ls", path)[1].splitlines()]
+        self.assertIn(section, lines)
+        self.assertFalse(any("count 0x7" in line for line in lines))
+        lines = [" ".join(line.split())
+                 for line in self.run_text("ls", "--fields", path)[1].splitlines()]
+        place = lines.index(section)
+        self.assertEqual(lines[place + 1:place + 3], [
+            f"{start + 30} 4 count 0x7", f"{start + 34} 8 base 0x1234"])
+        # Cut off in the middle: what came before is listed, and that it is damaged.
+        parts["emulator"] = built.emulator(3, container[:30])
+        out = self.run_text("ls", self.file(parts))[1]
+        self.assertRegex(out, r"\n +damaged +\S")
 
     def test_pipe(self):
         octets = built.octets(xl())

@@ -142,6 +142,24 @@ class Findings(CliCase):
         self.assertEqual([f["text"] for f in report["findings"]],
                          ["xl header at offset 0: written by a machine of the other byte order"])
 
+    def test_device_model(self):
+        for container, text in (
+                (b"QEVM\0\0\0\2\0", "in the device model's state, "),
+                (cli_case.SAVEVM[:-1], "in the device model's state, "),
+                (b"qemu" * 9, "in the device model's state, "),
+                (cli_case.SAVEVM + b"more", "in the device model's state, ")):
+            parts = {**xl(), "emulator": built.emulator(3, container)}
+            report = self.facts("verify", "--json", self.file(parts), code=DAMAGED)[0]
+            self.assertEqual(len(report["findings"]), 1)
+            finding = report["findings"][0]
+            self.assertEqual(finding["offset"], self.at(parts, "emulator"))
+            self.assertIn("libxl EMULATOR_CONTEXT record at offset", finding["text"])
+            self.assertIn(text, finding["text"])
+        # Whose state it is decides: of qemu-traditional nothing is known.
+        parts = {**xl(), "emulator": built.emulator(3, b"anything", number=1)}
+        self.check(parts, FINE)
+        self.check({**xl(), "emulator": built.emulator(3, cli_case.savevm((b"x", b"1234")))}, FINE)
+
     def test_configuration(self):
         self.check(xl(config=b'{"c_info": }'), DAMAGED,
                    "error: configuration at offset 52: line 1, column 12: unexpected token near '}'")
