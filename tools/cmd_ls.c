@@ -19,6 +19,7 @@ static const char help[] = "usage: xensr ls [OPTION...] FILE\n"
 			   "List every record with its offset, its length and what it says.\n"
 			   "A FILE that is - is standard input.\n"
 			   "\n"
+			   "      --fields  list the fields of the device model's sections, too\n"
 			   "      --json    print JSON\n"
 			   "  -h, --help    print this\n";
 

@@ -73,7 +73,8 @@ static int index_finding(void *data, const struct walk_finding *finding)
 {
 	struct indexing *work = data;
 
-	if (finding->severity != WALK_ERROR)
+	/* A cut behind a checkpoint is only a warning, but who looks at memory wants to know. */
+	if (finding->severity != WALK_ERROR && finding->errnum != ENODATA)
 		return 0;
 	work->errnum = finding->errnum;
 	return fail(work->err, work->image, finding->errnum, finding->offset, "%s", finding->text);

@@ -39,8 +39,16 @@ int page_query_open(struct page_query *query, const char *path)
 
 	if (image_open(&query->image, path, &err)) {
 		query->code = command_exit(errno);
-		command_error(query->name, "%s", err.text);
-		if (query->code != EXIT_DAMAGED || query->image.record_count == 0)
+		if (query->code == EXIT_DAMAGED && query->image.complete) {
+			command_error(query->name, "%s; going by checkpoint %u, which is complete",
+				      err.text,
+				      query->checkpoint ? query->checkpoint
+							: query->image.checkpoints);
+			query->code = EXIT_FINE;
+		} else {
+			command_error(query->name, "%s", err.text);
+		}
+		if (query->code == EXIT_TROUBLE || query->image.record_count == 0)
 			return query->code;
 	}
 	if (query->image.kind == IMAGE_LEGACY) {

@@ -15,7 +15,8 @@ struct page_query {
 	int range_count;
 	uint32_t checkpoint; /* 0: the last */
 	struct image image;
-	int code; /* EXIT_DAMAGED if the image is damaged behind what was indexed, else EXIT_FINE */
+	/* EXIT_DAMAGED if the image is damaged and no state of it is complete, else EXIT_FINE. */
+	int code;
 };
 
 /* Read the argument of --pfn, of --checkpoint. Returns 0, or an exit_code, having told why. */

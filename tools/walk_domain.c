@@ -105,8 +105,8 @@ static int walk_plain(struct walk *walk, struct walk_record *record, bool framed
 	if (rec.type == REC_X86_PV_INFO)
 		walk->image->guest_width = walk->body.octets[0];
 	/* Without it the inside of others cannot be checked; that it lacks has been told. */
-	if (walk->image->headers.guest_type == GUEST_X86_PV && walk->image->guest_width != 4 &&
-	    walk->image->guest_width != 8 && rec.type != REC_X86_PV_INFO) {
+	if (record_rule(rec.type)->guests == 1u << GUEST_X86_PV && rec.type != REC_X86_PV_INFO &&
+	    walk->image->guest_width != 4 && walk->image->guest_width != 8) {
 		record->good = false;
 		return 1;
 	}

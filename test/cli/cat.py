@@ -70,7 +70,10 @@ class Cat(CliCase):
                      path)
         # What of a checkpoint is not complete does not count.
         cut = self.file(built.octets(built.without(checkpointed(), "checkpoint 3", "end")))
-        self.assertEqual(self.cat("--pfn", "0x20", cut), built.page(0xd2))
+        code, out, errors = self.run_raw("cat", "--pfn", "0x20", cut)
+        self.assertEqual((code, out), (FINE, built.page(0xd2)))
+        self.assertRegex(errors, "; a restore takes checkpoint 2; going by checkpoint 2, which is "
+                                 "complete\n$")
 
     def test_records(self):
         path = self.file(xl())
