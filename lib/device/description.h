@@ -53,6 +53,7 @@ enum state_rule {
 };
 
 struct state_description;
+struct json_t; /* of jansson.h */
 
 struct state_field {
 	const char *name;
@@ -127,10 +128,13 @@ MUST_CHECK int description_load(const struct state_description *description, voi
 				void *value_data, struct xensr_ctx *ctx);
 
 /*
- * Put the object's state. Returns 0, or -1 with the context's error (ERANGE: a count in the object
- * is above its limit; what a hook returned). What the buffer met is in out->errnum.
+ * Put the object's state. `described`, an object of Jansson's or NULL, gets the members that describe what
+ * was put in a VMDESCRIPTION: "vmsd_name", "version", "fields", "subsections". Returns 0, or -1 with the
+ * context's error (ERANGE: a count in the object is above its limit; ENOMEM; what a hook returned). What
+ * the buffer met is in out->errnum.
  */
 MUST_CHECK int description_save(const struct state_description *description, void *object,
-				struct octet_buffer *out, struct xensr_ctx *ctx);
+				struct octet_buffer *out, struct json_t *described,
+				struct xensr_ctx *ctx);
 
 #endif

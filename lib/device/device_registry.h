@@ -72,10 +72,11 @@ struct device_registry {
 };
 
 struct device_state_options {
-	bool for_xen; /* no CONFIGURATION, no steps, no memory */
+	bool for_xen; /* no CONFIGURATION, no VMDESCRIPTION, no steps, no memory */
 	bool footers;
 	const char *machine; /* save: CONFIGURATION with this name; NULL = none */
 	uint32_t page_bits;  /* save: see savevm_write_configuration */
+	bool describe;       /* save: VMDESCRIPTION of all that is saved in one piece */
 
 	/* Load: called for each command but PACKAGED; may be NULL. Returns 0 or an errno value. */
 	int (*command)(void *data, const struct savevm_element *command);

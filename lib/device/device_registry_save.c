@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ struct save {
 	const struct device_state_options *options;
 	struct octet_buffer *out;
 	struct xensr_ctx *ctx;
+	json_t *described; /* "devices" of the VMDESCRIPTION, or NULL */
 	char what[SAVEVM_NAME_SIZE + 64];
 };
 
@@ -125,8 +127,23 @@ out:
 	return rc;
 }
 
+/* What describes a device, for description_save to go on with; *described is NULL if nothing does. */
+static int describe_device(struct save *save, const struct device *device, json_t **described)
+{
+	*described = NULL;
+	if (!save->described)
+		return 0;
+	*described = json_pack("{s:s, s:I}", "name", device->idstr, "instance_id",
+			       (json_int_t)device->instance_id);
+	if (!*described || json_array_append_new(save->described, *described) < 0)
+		return ctx_fail(save->ctx, ENOMEM, "no memory to describe it");
+	return 0;
+}
+
 static int save_full(struct save *save)
 {
+	json_t *described;
+
 	for (size_t i = 0; i < save->registry->count; i++) {
 		const struct device_entry *entry = &save->registry->entries[i];
 		const struct device *device = &entry->device;
@@ -134,12 +151,44 @@ static int save_full(struct save *save)
 		if (device->steps || (device->is_memory && save->options->for_xen))
 			continue;
 		begin_section(save, entry, SAVEVM_SECTION_FULL);
-		if (description_save(device->description, device->object, save->out, save->ctx) <
-			    0 ||
+		if (describe_device(save, device, &described) < 0 ||
+		    description_save(device->description, device->object, save->out, described,
+				     save->ctx) < 0 ||
 		    end_section(save, entry, 0) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* The VMDESCRIPTION of save->described. */
+static int save_description(struct save *save)
+{
+	uint32_t page_bits = save->options->page_bits;
+	json_t *root = json_pack("{s:O}", "devices", save->described);
+	char *text = NULL;
+	size_t length;
+	int rc = -1;
+
+	if (root &&
+	    (!page_bits || page_bits > 62 ||
+	     json_object_set_new(root, "page_size", json_integer((json_int_t)1 << page_bits)) == 0))
+		text = json_dumps(root, 0);
+	if (!text) {
+		ctx_fail(save->ctx, ENOMEM, "no memory for the VMDESCRIPTION");
+		goto out;
+	}
+	length = strlen(text);
+	if (length > SAVEVM_MAX_VMDESCRIPTION) {
+		ctx_fail(save->ctx, EFBIG, "a VMDESCRIPTION of %zu octets, more than %u", length,
+			 SAVEVM_MAX_VMDESCRIPTION);
+		goto out;
+	}
+	savevm_write_vmdescription(save->out, text, (uint32_t)length);
+	rc = 0;
+out:
+	free(text);
+	json_decref(root);
+	return rc;
 }
 
 int device_registry_save(const struct device_registry *registry,
@@ -151,6 +200,13 @@ int device_registry_save(const struct device_registry *registry,
 
 	if (check_devices(&save) < 0)
 		goto out;
+	if (options->describe && !options->for_xen) {
+		save.described = json_array();
+		if (!save.described) {
+			ctx_fail(ctx, ENOMEM, "no memory for the VMDESCRIPTION");
+			goto out;
+		}
+	}
 	savevm_write_header(out);
 	if (options->machine && !options->for_xen)
 		savevm_write_configuration(out, options->machine, options->page_bits);
@@ -160,12 +216,15 @@ int device_registry_save(const struct device_registry *registry,
 		goto out;
 	ctx_leave(ctx);
 	savevm_write_eof(out);
+	if (save.described && save_description(&save) < 0)
+		goto out;
 	if (out->errnum) {
 		ctx_fail_errno(ctx, out->errnum, "no room for the device state");
 		goto out;
 	}
 	rc = 0;
 out:
+	json_decref(save.described);
 	ctx_leave(ctx);
 	return rc;
 }

@@ -4,6 +4,7 @@
  * and everything that data can have against it, with the exact error.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "description.h"
 #include "device_build.h"
 #include "unit_main.h"
+#include "vmdescription.h"
 
 static struct stream s;
 static struct octet_buffer out;
@@ -264,7 +266,7 @@ START_TEST(saves_what_it_describes)
 {
 	struct nic nic = full;
 
-	ck_assert_int_eq(description_save(&nic_description, &nic, &out, &ctx), 0);
+	ck_assert_int_eq(description_save(&nic_description, &nic, &out, NULL, &ctx), 0);
 	full_octets(&s);
 	ck_assert_uint_eq(out.len, s.len);
 	ck_assert_mem_eq(out.data, s.octets, s.len);
@@ -293,7 +295,7 @@ START_TEST(what_is_not_there_stays_as_it_was)
 	nic.used = 0;
 	nic.channel[1].limit = 0;
 	nic.wake = 0;
-	ck_assert_int_eq(description_save(&nic_description, &nic, &out, &ctx), 0);
+	ck_assert_int_eq(description_save(&nic_description, &nic, &out, NULL, &ctx), 0);
 	/* Version 1 has no `extra`: take it out of the octets. */
 	stream_raw(&s, out.data, out.len - 12);
 	stream_raw(&s, out.data + out.len - 8, 8);
@@ -363,6 +365,64 @@ START_TEST(shows_fields_by_their_path)
 }
 END_TEST
 
+/* What describes a save describes its octets: made into a description again, it finds every field. */
+START_TEST(what_describes_a_save_fits_its_octets)
+{
+	struct nic nic = full;
+	json_t *root, *device = json_pack("{s:s, s:i}", "name", "nic", "instance_id", 0);
+	struct vmdescription vmdescription;
+	char *written;
+	struct cursor in;
+
+	memset(text, 0, sizeof(text));
+	ck_assert_int_eq(description_save(&nic_description, &nic, &out, device, &ctx), 0);
+	root = json_pack("{s:[o]}", "devices", device);
+	written = json_dumps(root, JSON_COMPACT);
+	ck_assert_ptr_nonnull(strstr(written, "{\"name\":\"ring\",\"type\":\"uint32\",\"size\":4,"
+					      "\"array_len\":3}"));
+	ck_assert_ptr_nonnull(strstr(written, "\"vmsd_name\":\"nic\""));
+	ck_assert_int_eq(vmdescription_parse(&vmdescription, written, strlen(written), &ctx), 0);
+	in = cursor_over(out.data, out.len);
+	ck_assert_int_eq(description_load(vmdescription.devices[0].description, NULL, 2, &in, show,
+					  &s, &ctx),
+			 0);
+	ck_assert_uint_eq(cursor_left(&in), 0);
+	ck_assert_str_eq(text, "u8 uint8 0+1 18\n"
+			       "u16 uint16 1+2 13398\n"
+			       "u32 uint32 3+4 2023406814\n"
+			       "u64 uint64 7+8 81985529216486895\n"
+			       "s8 int8 15+1 -1\n"
+			       "s16 int16 16+2 -2\n"
+			       "s32 int32 18+4 -3\n"
+			       "s64 int64 22+8 -4\n"
+			       "on bool 30+1 1\n"
+			       "timer timer 31+8 -1\n"
+			       "mac buffer 39+6 0\n"
+			       "unused unused_buffer 45+2 0\n"
+			       "ring[0] uint32 47+4 7\n"
+			       "ring[1] uint32 51+4 8\n"
+			       "ring[2] uint32 55+4 9\n"
+			       "used uint8 59+1 2\n"
+			       "queue[0] uint16 60+2 10\n"
+			       "queue[1] uint16 62+2 11\n"
+			       "channel[0].count uint16 64+2 20\n"
+			       "channel[0].bias int8 66+1 -21\n"
+			       "channel[0].armed bool 67+1 1\n"
+			       "channel[1].count uint16 68+2 30\n"
+			       "channel[1].bias int8 70+1 0\n"
+			       "channel[1].armed bool 71+1 0\n"
+			       "channel[1].channel/limit.limit uint32 91+4 31\n"
+			       "extra uint32 95+4 40\n"
+			       "hidden uint32 99+4 41\n"
+			       "mode uint32 103+4 42\n"
+			       "level int32 le 107+4 -43\n"
+			       "nic/wake.wake uint64 125+8 44\n");
+	vmdescription_release(&vmdescription);
+	free(written);
+	json_decref(root);
+}
+END_TEST
+
 /* ---- refused ------------------------------------------------------------------------------- */
 
 static void load_fails(struct nic *nic, uint32_t version, int errnum, const char *expected)
@@ -412,7 +472,7 @@ START_TEST(hooks_can_refuse)
 		ck_assert_str_eq(nic.log, "l");
 		break;
 	default:
-		ck_assert_int_eq(description_save(&nic_description, &nic, &out, &ctx), -1);
+		ck_assert_int_eq(description_save(&nic_description, &nic, &out, NULL, &ctx), -1);
 		ck_assert_str_eq(ctx.err.text, "nic cannot be saved: Operation not permitted");
 		ck_assert_str_eq(nic.log, "s");
 	}
@@ -430,7 +490,7 @@ START_TEST(counts_are_bounded)
 		return;
 	}
 	nic.used = 5;
-	ck_assert_int_eq(description_save(&nic_description, &nic, &out, &ctx), -1);
+	ck_assert_int_eq(description_save(&nic_description, &nic, &out, NULL, &ctx), -1);
 	ck_assert_str_eq(ctx.err.text, "field queue of nic has 5 elements, at most 4 are possible");
 	ck_assert_int_eq(ctx.err.errnum, ERANGE);
 	ck_assert_str_eq(nic.log, "sS");
@@ -529,7 +589,7 @@ START_TEST(descriptions_are_checked_too)
 	if (_i != 0)
 		return;
 	error_init(&ctx.err);
-	ck_assert_int_eq(description_save(&loop, &object, &out, &ctx), -1);
+	ck_assert_int_eq(description_save(&loop, &object, &out, NULL, &ctx), -1);
 	ck_assert_str_eq(ctx.err.text, "loop: more than 16 structures within each other");
 }
 END_TEST
@@ -589,6 +649,7 @@ int main(void)
 	tcase_add_test(tc, loads_what_it_saved);
 	tcase_add_test(tc, what_is_not_there_stays_as_it_was);
 	tcase_add_test(tc, shows_fields_by_their_path);
+	tcase_add_test(tc, what_describes_a_save_fits_its_octets);
 	tcase_add_loop_test(tc, versions_are_bounded, 0, 2);
 	tcase_add_loop_test(tc, rules_are_held, 0, 2);
 	tcase_add_loop_test(tc, hooks_can_refuse, 0, 3);

@@ -365,6 +365,45 @@ START_TEST(there_must_be_room_for_eof)
 }
 END_TEST
 
+static int count_described(void *data, const struct savevm_listed *listed)
+{
+	*(unsigned *)data += listed->end == SAVEVM_END_VMDESCRIPTION;
+	return 0;
+}
+
+static int sum_values(void *data, const struct savevm_listed *listed,
+		      const struct state_value *value)
+{
+	*(unsigned *)data += listed->described ? (unsigned)value->number : 0;
+	return 0;
+}
+
+/* Every section that is saved in one piece, and none other; not for Xen. */
+START_TEST(a_save_describes_itself)
+{
+	struct device_state_options options = {.footers = _i & 1,
+					       .for_xen = _i & 2,
+					       .describe = true,
+					       .machine = "pc",
+					       .page_bits = 12};
+	struct chip chip[2] = {{.value = 1000}, {.value = 2000}};
+	struct memory memory = {.length = 1};
+	unsigned found = 0;
+
+	ck_assert_int_eq(add_memory(&registry, "ram", true, &memory), 0);
+	ck_assert_int_eq(add_chip(&registry, "chip", 0, 0, &chip[0]), 0);
+	ck_assert_int_eq(add_chip(&registry, "chip", 7, 0, &chip[1]), 0);
+	ck_assert_int_eq(device_registry_save(&registry, &options, &out, &ctx), 0);
+	ck_assert_int_eq(
+		savevm_list(out.data, out.len,
+			    &(struct savevm_list_callbacks){count_described, sum_values, &found},
+			    NULL),
+		0);
+	ck_assert_uint_eq(found, options.for_xen ? 0 : 3002);
+	ck_assert(!memmem(out.data, out.len, "\"page_size\": 4096", 17) == options.for_xen);
+}
+END_TEST
+
 /* ---- loading ------------------------------------------------------------------------------- */
 
 static int load(const struct device_state_options *options)
@@ -614,6 +653,7 @@ int main(void)
 	tcase_add_test(tc, a_save_has_steps_first_and_then_the_others);
 	tcase_add_test(tc, a_save_for_xen_has_neither_memory_nor_configuration);
 	tcase_add_test(tc, what_hinders_a_save_is_named);
+	tcase_add_loop_test(tc, a_save_describes_itself, 0, 4);
 	tcase_add_loop_test(tc, a_device_that_fails_is_named, 0, 4);
 	tcase_add_test(tc, a_device_that_is_never_done_ends_with_the_buffer);
 	tcase_add_test(tc, there_must_be_room_for_eof);
