@@ -40,6 +40,7 @@ int cmd_convert(int argc, char **argv);
 int cmd_core(int argc, char **argv);
 int cmd_checksum(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_pages(int argc, char **argv);
 
 /* "xensr NAME: TEXT" to stderr. Returns EXIT_TROUBLE, so that `return command_error(...)` reads well. */
 int command_error(const char *name, const char *fmt, ...) PRINTF_LIKE(2, 3);

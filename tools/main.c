@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{"core", "write memory and registers as a core for gdb, crash and others", cmd_core},
 	{"checksum", "check the checksums of saved domains, or add them", cmd_checksum},
 	{"diff", "say what differs between two saved domains", cmd_diff},
+	{"pages", "show which pages there are and what is in them, or draw them", cmd_pages},
 	{NULL, NULL, NULL},
 };
 

@@ -3,9 +3,7 @@
 
 import os
 import re
-import resource
 import shutil
-import signal
 import stat
 import struct
 import subprocess
@@ -484,14 +482,10 @@ class Failures(CommandCase):
         return sorted(os.listdir(self.folder))
 
     def test_disk_full(self):
-        def small():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-
         with open(self.path("out"), "wb") as old:
             old.write(b"as it was")
         for options in ((), ("--raw",), ("--format", "xen")):
-            done = self.xensr("core", *options, self.good, self.path("out"), preexec_fn=small)
+            done = self.xensr("core", *options, self.good, self.path("out"), preexec_fn=s.file_limit(20000))
             self.assertEqual(done.returncode, 4)
             self.assertRegex(done.stderr, rf"^xensr core: {re.escape(self.path('out'))}: cannot "
                                           r"(write|make it \d+ octets long): File too large\n$")

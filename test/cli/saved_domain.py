@@ -3,7 +3,9 @@
 registers and page tables."""
 
 import os
+import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -94,6 +96,15 @@ def pages_of(octets: bytes) -> dict:
         else:
             pages.pop(pfn, None)
     return pages
+
+
+def file_limit(octets: int):
+    """For preexec_fn: no file may be longer than that."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (octets, octets))
+
+    return limit
 
 
 class CommandCase(SimCase):
