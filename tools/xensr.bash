@@ -9,6 +9,9 @@ _xensr_options() {
 	verify) echo --checkpointed --tee --json --quiet --help ;;
 	cat) echo --pfn= --record= --checkpoint= --help ;;
 	hexdump) echo --pfn= --checkpoint= --help ;;
+	core) echo --format= --raw --checkpoint= --quiet --help ;;
+	diff) echo --checkpoint-a= --checkpoint-b= --summary --quiet --json --help ;;
+	pages) echo --plot --json --checkpoint= --quiet --help ;;
 	*) # The others say themselves.
 		"${COMP_WORDS[0]}" "$1" --help 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*=?' | sort -u
 		;;
