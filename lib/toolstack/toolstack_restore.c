@@ -51,8 +51,9 @@ struct toolstack_restore {
 	struct xensr_toolstack_domain domain;
 
 	enum toolstack_phase phase;
-	bool had_domain; /* LIBXC_CONTEXT has come */
-	uint32_t seen;   /* emulator records since the last image, by type */
+	bool had_domain;      /* LIBXC_CONTEXT has come */
+	uint32_t seen;        /* emulator records since the last image, by type */
+	uint64_t checkpoints; /* of which the toolstack's part is complete, and acted on */
 
 	struct body body; /* of the record at work, but while BUFFERING */
 	struct libxl_record kept[KEPT_MOST];
@@ -158,14 +159,17 @@ static int check_order(struct toolstack_restore *ts, const struct libxl_record *
 
 /*
  * Something cannot be read or told: if that is because the channel to the primary broke, go on
- * without it. The reason stays set until that has worked out (process_domain), so that it is what is
- * told if it does not.
+ * without it. Where there is nothing to go on from, the reason stays the operation's error; else it
+ * is none, and what may go wrong from now on is told instead.
  */
 static int lose_primary(struct toolstack_restore *ts)
 {
 	if (!ts->ctx.peer_gone)
 		return XGR_CHECKPOINT_ERROR;
-	ctx_log(&ts->ctx, XENSR_LOG_NOTICE, "the primary is gone: %s", ts->ctx.err.text);
+	if (ts->checkpoints) {
+		ctx_log(&ts->ctx, XENSR_LOG_NOTICE, "the primary is gone: %s", ts->ctx.err.text);
+		error_init(&ts->ctx.err);
+	}
 	return XGR_CHECKPOINT_FAILOVER;
 }
 
@@ -217,6 +221,7 @@ static int on_checkpoint(void *data)
 		return XGR_CHECKPOINT_ERROR;
 	ctx_leave(&ts->ctx);
 	ts->phase = NORMAL;
+	ts->checkpoints++;
 	return XGR_CHECKPOINT_SUCCESS;
 }
 
@@ -340,8 +345,6 @@ static int process_domain(struct toolstack_restore *ts)
 	ctx_leave(&ts->ctx);
 	if (restore_domain(&ts->ctx, &ts->restore, &ts->results))
 		return -1;
-	if (ts->results.failed_over)
-		error_init(&ts->ctx.err); /* see lose_primary() */
 	ctx_leave(&ts->ctx);
 	ts->phase = NORMAL;
 	ts->seen = 0;

@@ -144,6 +144,19 @@ START_TEST(cut_is_told)
 }
 END_TEST
 
+/* What fails after that is the error: the guest's state is refused. */
+START_TEST(failing_over_fails)
+{
+	fake.fail_fn = FN_CONTEXT_SET;
+	fake.fail_fn_at = 1;
+	toolstack_restore_stream(&s, part_at[2] + 5);
+	harness_failed_somehow();
+	ck_assert_int_eq(h.errnum, EIO);
+	ck_assert_ptr_null(strstr(h.err.text, "the stream ends early"));
+	ck_assert(harness_logged(XENSR_LOG_NOTICE, "the primary is gone: "));
+}
+END_TEST
+
 START_TEST(reset_within_a_checkpoint)
 {
 	int fds[2], size = 1 << 20;
@@ -724,6 +737,7 @@ int main(void)
 	tc = tcase(suite, "breaking off", setup, teardown);
 	tcase_add_test(tc, cut_anywhere);
 	tcase_add_test(tc, cut_is_told);
+	tcase_add_test(tc, failing_over_fails);
 	tcase_add_test(tc, reset_within_a_checkpoint);
 	tcase_add_test(tc, end_after_checkpoint);
 

@@ -98,6 +98,9 @@ static int save_context(int *fd, void *data)
 
 	HOLDS(data == &t);
 	t.asked_contexts++;
+	/* The writer was the other callback's only. */
+	errno = 0;
+	HOLDS(xensr_xenstore_pair(t.writer, "late", "") == -1 && errno == EINVAL);
 	if (t.no_fd)
 		return t.save_context_answer;
 	*fd = memfd_create("context", MFD_CLOEXEC);
