@@ -321,10 +321,13 @@ class Precopy(LiveCase):
     def test_too_busy(self):
         for kind in KINDS:
             with self.subTest(kind=kind):
-                self.start(kind, {})
-                outcome = self.attempt("xensr", env={
+                self.start(kind)
+                written = self.words("write", "500-2499")
+                lines = [sim.hook("enable", 1, written),
+                         *(sim.hook("clean", n, written) for n in range(1, 4))]
+                outcome = self.attempt("xensr", env=dict(self.hooks(*lines), **{
                     "XENSR_ABORT_IF_BUSY": 1, "XENSR_DOWNTIME_TARGET_MS": 1,
-                    "XENSR_MAX_ITERATIONS": 3})
+                    "XENSR_MAX_ITERATIONS": 3}))
                 self.assert_failed_clearly(outcome)
                 self.assertEqual(outcome.complete, (-1, errno.EBUSY))
                 self.assertIn("domain 1 is too busy", outcome.errors)
