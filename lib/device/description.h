@@ -8,8 +8,7 @@
  *      field, field, array of fields, structure { field, … [subsection …] }, …  [subsection …]
  *
  * A description that came out of a stream may lie; what it makes us do is bounded by the octets
- * that are there: STATE_MAX_DEPTH structures deep, and no more elements than octets and
- * STATE_FREE_ELEMENTS.
+ * that are there: STATE_MAX_DEPTH structures deep, and STATE_FREE_ELEMENTS elements of no octets.
  */
 #ifndef XENSR_LIB_DEVICE_DESCRIPTION_H
 #define XENSR_LIB_DEVICE_DESCRIPTION_H

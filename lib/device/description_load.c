@@ -13,7 +13,7 @@ struct load {
 	state_value_fn value_fn;
 	void *value_data;
 	struct xensr_ctx *ctx;
-	uint64_t elements_left; /* so that elements of no octets come to an end too */
+	unsigned free_left; /* elements of no octets, which nothing else would bound */
 	unsigned depth;
 };
 
@@ -160,6 +160,7 @@ static int load_field(struct load *load, struct level *level, const struct state
 	uint8_t *object = level->object ? level->object + field->offset : NULL;
 	char path[STATE_PATH_SIZE];
 	uint32_t count;
+	size_t start;
 
 	if (field->since > level->version)
 		return 0;
@@ -174,17 +175,18 @@ static int load_field(struct load *load, struct level *level, const struct state
 	if (count_elements(load, level, field, &count) < 0)
 		return -1;
 	for (uint32_t i = 0; i < count; i++) {
+		start = load->in->pos;
 		state_path(path, level->path, field, i);
-		if (!load->elements_left--)
-			return ctx_fail(load->ctx, EBADMSG,
-					"field %s at offset %zu: more elements than octets", path,
-					load->in->pos);
 		if (field->type == STATE_STRUCT) {
 			if (load_nested(load, field, path, object) < 0)
 				return -1;
 		} else if (load_octets(load, level, field, path, object) < 0) {
 			return -1;
 		}
+		if (load->in->pos == start && !load->free_left--)
+			return ctx_fail(load->ctx, EBADMSG,
+					"field %s at offset %zu: too many elements of no octets",
+					path, start);
 		if (object)
 			object += state_stride(field);
 	}
@@ -342,7 +344,7 @@ int description_load(const struct state_description *description, void *object, 
 		.value_fn = value_fn,
 		.value_data = value_data,
 		.ctx = ctx,
-		.elements_left = (uint64_t)cursor_left(in) + STATE_FREE_ELEMENTS,
+		.free_left = STATE_FREE_ELEMENTS,
 	};
 	struct level level = {
 		.description = description,

@@ -271,7 +271,7 @@ size_t savevm_search_end(struct savevm_search *search, size_t data_start, uint32
 	return place_at(search, place)->offset;
 }
 
-bool savevm_search_confirms(const struct savevm_search *search, size_t at, uint32_t id)
+bool savevm_search_confirms(struct savevm_search *search, size_t at, uint32_t id)
 {
 	size_t place;
 
@@ -279,5 +279,8 @@ bool savevm_search_confirms(const struct savevm_search *search, size_t at, uint3
 	if (!search->ids || id > MAX_PLAUSIBLE_ID)
 		return false;
 	place = place_from(search, id, at);
-	return place != NO_PLACE && place_at(search, place)->offset == at;
+	if (place == NO_PLACE || place_at(search, place)->offset != at)
+		return false;
+	search->ids[id].lowest = place;
+	return true;
 }

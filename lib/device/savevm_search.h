@@ -59,7 +59,7 @@ void savevm_search_release(struct savevm_search *search);
 size_t savevm_search_end(struct savevm_search *search, size_t data_start, uint32_t id,
 			 size_t *candidates);
 
-/* Whether `at` is such an end. */
-bool savevm_search_confirms(const struct savevm_search *search, size_t at, uint32_t id);
+/* Whether `at` is such an end; if so, what lies before it is forgotten. */
+bool savevm_search_confirms(struct savevm_search *search, size_t at, uint32_t id);
 
 #endif

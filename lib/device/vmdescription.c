@@ -186,6 +186,9 @@ static int parse_field(struct parse *parse, const json_t *object, struct state_f
 		return -1;
 	field->size = size;
 	field->count = (uint32_t)count;
+	/* An array of nothing is not there in any version. */
+	if (!count && json_object_get(object, "array_len"))
+		field->since = UINT32_MAX;
 	if (!members && json_object_get(object, "fields"))
 		members = object;
 	if (members)

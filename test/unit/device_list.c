@@ -392,12 +392,15 @@ static const struct {
 } lies[] = {
 	{FIELD("\"size\": 16"),
 	 "the vmdescription does not fit: no end of the section at offset 43"},
+	{FIELD("\"size\": 17, \"array_len\": 0"),
+	 "the vmdescription does not fit: no end of the section at offset 27"},
 	{FIELD("\"size\": 18"),
 	 "the vmdescription does not fit: no end of the section at offset 45"},
 	{FIELD("\"size\": 268435456"), "the vmdescription does not fit: field f at offset 27 takes "
 				       "268435456 octets, "},
 	{FIELD("\"size\": 0, \"array_len\": 4294967295"),
-	 "the vmdescription does not fit: field f["},
+	 "the vmdescription does not fit: field f[256] at offset 27: too many elements of no "
+	 "octets"},
 	{FIELD("\"size\": 268435456, \"array_len\": 4294967295"),
 	 "the vmdescription does not fit: field f[0] at offset 27 takes 268435456 octets, "},
 	{LIE("\"vmsd_name\": \"clock\", \"version\": 3"),
@@ -414,7 +417,8 @@ static const struct {
 		"{\"name\": \"a\", \"type\": \"struct\", \"size\": 0, \"array_len\": 4000000000, "
 		"\"struct\": "
 		"{\"vmsd_name\": \"b\", \"version\": 1}}]}}"),
-	 "the vmdescription does not fit: field a[0].a["},
+	 "the vmdescription does not fit: field a[0].a[256] at offset 27: too many elements of no "
+	 "octets"},
 };
 
 START_TEST(descriptions_that_lie_about_a_section)
@@ -685,6 +689,34 @@ static int count_value(void *data, const struct savevm_listed *listed,
 	return 0;
 }
 
+/*
+ * 20,000 sections without footers, each of which a description fits that has as many elements of no
+ * octets as it may, or one that never fits. Time stays linear, or the test runs into its limit.
+ */
+START_TEST(hostile_descriptions)
+{
+	static const char device[] = "{\"name\": \"a\", \"instance_id\": 0, \"fields\": "
+				     "[{\"name\": \"f\", \"type\": \"t\","
+				     " \"size\": %d, \"array_len\": %d}]},";
+	char *json = calloc(20001, sizeof(device) + 16);
+	size_t used;
+
+	state_header(&s);
+	used = (size_t)sprintf(json, "{\"devices\": [");
+	for (int i = 0; i < 20000; i++) {
+		state_full(&s, 1, "a", 0, 1, NULL, 0, 0);
+		used += (size_t)sprintf(json + used, device, _i, _i ? 1 << 20 : 256);
+	}
+	eof();
+	strcpy(json + used - 1, "]}");
+	state_vmdescription(&s, json);
+	ck_assert_int_eq(savevm_list(s.octets, s.len,
+				     &(struct savevm_list_callbacks){NULL, NULL, NULL}, &err),
+			 0);
+	free(json);
+}
+END_TEST
+
 /* Our own allocations; Jansson's are its own. */
 START_TEST(no_memory)
 {
@@ -744,6 +776,7 @@ int main(void)
 	tcase_add_loop_test(tc, cut_at_every_octet, 0, 2);
 	tcase_add_loop_test(tc, every_bit_flipped, 0, 3);
 	tcase_add_loop_test(tc, hostile_headers_and_footers, 0, 2);
+	tcase_add_loop_test(tc, hostile_descriptions, 0, 2);
 	tcase_add_test(tc, no_memory);
 	return unit_main(suite, tc);
 }
