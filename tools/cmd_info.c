@@ -314,6 +314,7 @@ static json_t *json_domain(const struct info *info)
 {
 	const struct stream_headers *headers = &info->image.headers;
 	bool pv = headers->guest_type == GUEST_X86_PV;
+	uint64_t memory_octets = info->survey.populated_pages * PAGE_OCTETS;
 
 	return json_pack(
 		"{s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:s*, s:s*, s:b, s:I, "
@@ -321,12 +322,11 @@ static json_t *json_domain(const struct info *info)
 		"version", (json_int_t)headers->version, "guest_type", pv ? "pv" : "hvm", "guest",
 		guest_type(info), "guest_width", (json_int_t)info->image.guest_width,
 		"memory_pages", (json_int_t)info->survey.populated_pages, "memory_octets",
-		(json_int_t)(info->survey.populated_pages * PAGE_OCTETS), "highest_pfn",
-		json_hex(info->survey.highest_pfn), "vcpus", (json_int_t)info->survey.vcpus,
-		"xen_major", (json_int_t)headers->xen_major, "xen_minor",
-		(json_int_t)headers->xen_minor, "name", config_text(info, "c_info", "name"),
-		"device_model", device_model(info), "checkpointed",
-		info->survey.domain[REC_CHECKPOINT].records != 0, "checkpoints",
+		(json_int_t)memory_octets, "highest_pfn", json_hex(info->survey.highest_pfn),
+		"vcpus", (json_int_t)info->survey.vcpus, "xen_major",
+		(json_int_t)headers->xen_major, "xen_minor", (json_int_t)headers->xen_minor, "name",
+		config_text(info, "c_info", "name"), "device_model", device_model(info),
+		"checkpointed", info->survey.domain[REC_CHECKPOINT].records != 0, "checkpoints",
 		(json_int_t)info->image.checkpoints, "complete", info->image.complete, "records",
 		json_records(&info->survey), "pages", json_pages(info));
 }

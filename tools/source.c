@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -247,12 +246,12 @@ static ssize_t move(struct source *source, uint64_t len)
 	int in = source->ctx.io_fd;
 	int out = source->tee_fd >= 0 ? source->tee_fd : source->null_fd;
 	size_t now = len < MOVE_MOST ? (size_t)len : MOVE_MOST;
-	off_t at = (off_t)source->fetched;
 	ssize_t got;
 
 	for (;;) {
 		if (source->seekable && source->tee_fd < 0)
-			got = sendfile(out, in, &at, now);
+			got = page_in(&source->page_in, in, out, source->fetched, source->octets,
+				      len);
 		else
 			got = splice(in, NULL, out, NULL, now, SPLICE_F_MOVE);
 		if (got >= 0)

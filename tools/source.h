@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "context.h"
+#include "page_in.h"
 
 enum source_skip {
 	SKIP_SEEK,
@@ -33,6 +34,7 @@ struct source {
 	int tee_fd;      /* or -1 */
 	bool tee_failed; /* the reader downstream is gone, or its disk is full */
 	int null_fd;     /* /dev/null for SKIP_READ, or -1 */
+	struct page_in page_in;
 	bool no_splice;  /* the kernel will not move octets between these two */
 	bool at_end;     /* the end of input has been seen */
 	uint8_t *buffer; /* read, not consumed: buffer[at … have) */

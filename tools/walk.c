@@ -280,7 +280,7 @@ static int walk_stream(struct walk *walk)
 	ctx_leave(ctx);
 	if (n == 0)
 		walk_find(walk, WALK_ERROR, "it is empty");
-	else if (n < 8 || memcmp(front, marker, sizeof(marker)))
+	else if (n < 8 || memcmp(front, marker, sizeof(marker)) != 0)
 		walk_find(walk, WALK_ERROR, "this is no saved domain");
 	else
 		return walk_domain(walk);

@@ -3,6 +3,9 @@
 """xensr verify: what it finds, how bad it says that is, and where."""
 
 import json
+import os
+import subprocess
+import time
 
 import cli_case
 from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, CliCase, built, hvm, pv, xl
@@ -241,6 +244,60 @@ class Checkpoints(CliCase):
         self.assertIn("comes in a checkpointed stream", out)
 
 
+class Large(CliCase):
+    """More than is tried before the kernel is asked for it in the way that is faster."""
+
+    def test_whole_and_cut(self):
+        path = self.saved(type="pvh", memory=80)
+        whole = self.facts("verify", "--json", path)[0]
+        self.assertGreater(whole["octets"], 80 << 20)
+        self.assertEqual(self.facts("verify", "--json", "-", data=self.contents(path))[0]["pages"],
+                         whole["pages"])
+        for octets in (70 << 20, 50 << 20, 20 << 20, 5 << 20):
+            os.truncate(path, octets)
+            report = self.facts("verify", "--json", path, code=DAMAGED)[0]
+            self.assertEqual(report["octets"], octets)
+            self.assertRegex(report["findings"][0]["text"],
+                             rf"^PAGE_DATA record at offset \d+: the input ends early, at offset "
+                             rf"{octets}: \d+ more octets expected$")
+
+    @staticmethod
+    def contents(path):
+        with open(path, "rb") as file:
+            return file.read()
+
+
+class Progress(CliCase):
+    def run_on_terminal(self, *options):
+        """What standard error, a terminal, shows while standard input comes slowly."""
+        master, terminal = os.openpty()
+        process = subprocess.Popen([cli_case.XENSR, "verify", *options, "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=terminal, bufsize=0)
+        os.close(terminal)
+        shown, octets = b"", built.octets(hvm())
+        for at in range(0, len(octets), len(octets) // 20):
+            process.stdin.write(octets[at:at + len(octets) // 20])
+            time.sleep(0.05)
+        process.stdin.close()
+        process.wait()
+        try:
+            while part := os.read(master, 4096):
+                shown += part
+        except OSError:  # how a terminal ends
+            pass
+        os.close(master)
+        return process.returncode, shown
+
+    def test_shown_and_wiped(self):
+        code, shown = self.run_on_terminal()
+        self.assertEqual(code, FINE)
+        self.assertRegex(shown, rb"^(\r\x1b\[K- [\d.]+ (KiB|octets))+\r\x1b\[K$")
+
+    def test_not_shown(self):
+        for option in ("--quiet", "--json"):
+            self.assertEqual(self.run_on_terminal(option), (FINE, b""))
+
+
 class Files(CliCase):
     def test_several(self):
         good, bad = self.file(hvm(), "good"), self.file(built.octets(hvm())[:-8], "bad")
@@ -270,7 +327,6 @@ class Files(CliCase):
         self.assertTrue(out.startswith("-: fine: "))
 
     def test_disk_full(self):
-        import subprocess  # pylint: disable=import-outside-toplevel
         with open("/dev/full", "wb") as full:
             done = subprocess.run([cli_case.XENSR, "verify", self.file(hvm())], stdout=full,
                                   stderr=subprocess.PIPE, check=False)
