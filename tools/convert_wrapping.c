@@ -52,7 +52,7 @@ int wrapping_identify(struct convert *convert)
 		convert->kind = IMAGE_DOMAIN;
 	else if (n >= (ssize_t)sizeof(libxl) && !memcmp(front, &libxl, sizeof(libxl)))
 		convert->kind = IMAGE_LIBXL;
-	else if (!memcmp(front, XL_MAGIC, n < XL_WORDS ? (size_t)n : XL_WORDS))
+	else if (n >= 8 && !memcmp(front, XL_MAGIC, n < XL_WORDS ? (size_t)n : XL_WORDS))
 		convert->kind = IMAGE_XL;
 	else if (!looks_legacy(front, n))
 		return ctx_fail(&convert->in, EBADMSG, "this is no saved domain");

@@ -141,8 +141,18 @@ int legacy_hvm_toolstack(struct legacy *legacy)
 
 /* ---- tail -------------------------------------------------------------------------------------- */
 
+/* A guest without such a page has 0; a restore of stock's would clear pfn 0 for that. */
+static void set_magic_pfn(struct legacy *legacy, uint32_t index, uint64_t pfn)
+{
+	legacy->has_param &= ~(1ull << index);
+	if (pfn)
+		set_param(legacy, index, pfn);
+}
+
 int legacy_hvm_tail(struct legacy *legacy)
 {
+	static const uint32_t indices[] = {HVM_PARAM_IOREQ_PFN, HVM_PARAM_BUFIOREQ_PFN,
+					   HVM_PARAM_STORE_PFN};
 	struct xensr_ctx *in = legacy->in;
 	uint64_t pfns[3]; /* ioreq, bufioreq, store */
 	uint32_t octets;
@@ -150,9 +160,8 @@ int legacy_hvm_tail(struct legacy *legacy)
 	ctx_enter(in, "magic pfns", XENSR_NO_RECORD, in->offset);
 	if (io_read(in, pfns, sizeof(pfns)))
 		return -1;
-	set_param(legacy, HVM_PARAM_IOREQ_PFN, pfns[0]);
-	set_param(legacy, HVM_PARAM_BUFIOREQ_PFN, pfns[1]);
-	set_param(legacy, HVM_PARAM_STORE_PFN, pfns[2]);
+	for (unsigned i = 0; i < 3; i++)
+		set_magic_pfn(legacy, indices[i], pfns[i]);
 
 	ctx_enter(in, "hvm context", XENSR_NO_RECORD, in->offset);
 	if (io_read(in, &octets, sizeof(octets)))

@@ -152,6 +152,10 @@ int legacy_pv_p2m_frames(struct legacy *legacy)
 		uint64_t pfn = 0;
 
 		memcpy(&pfn, list + i * width, width);
+		if (pfn >= legacy->p2m_size)
+			return ctx_fail(in, EBADMSG,
+					"frame %zu is pfn %#" PRIx64 ", of a guest of %" PRIu64, i,
+					pfn, legacy->p2m_size);
 		memcpy(record + sizeof(head) + i * sizeof(pfn), &pfn, sizeof(pfn));
 	}
 	return convert_record(legacy->convert, REC_X86_PV_P2M_FRAMES, record, (uint32_t)octets);
