@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""xensr convert: version 2, checkpointed streams, verify data; what wraps them stays."""
+
+import os
+import signal
+import stat
+import struct
+import subprocess
+import time
+
+import cli_case
+import sim
+from checkpointed_stream import CheckpointedStream
+from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase, built, hvm, pv, xl
+from replication import EMULATOR_CONTEXT
+from replication_case import ReplicationCase
+from stream_edit import PAGE_DATA, STATIC_DATA_END, VERIFY, Stream
+
+LIBXL = built.libxl_header() + built.record(1)
+
+
+class ConvertCase(CliCase):
+    def convert(self, data, *options) -> bytes:
+        out = os.path.join(self.folder, "out")
+        self.assertEqual(self.run_text("convert", *options, self.file(data), out),
+                         (FINE, "", ""))
+        with open(out, "rb") as file:
+            return file.read()
+
+    def refused(self, data, text, *options, code=DAMAGED):
+        """And nothing is left of the output."""
+        path, out = self.file(data), os.path.join(self.folder, "out")
+        self.assertEqual(self.run_text("convert", *options, path, out),
+                         (code, "", f"xensr convert: {path}: {text}\n"))
+        self.assertEqual(os.listdir(self.folder), ["image"])
+
+
+class VersionTwo(ConvertCase):
+    def test_static_data_end_is_inferred(self):
+        for parts in (hvm(), pv()):
+            old = built.version_2(parts)
+            expected = built.without(parts, "cpuid", "msr")
+            self.assertEqual(self.convert(old), built.octets(expected))
+
+    def test_state_before_the_memory(self):
+        """Version 2 lets TSC_INFO come first: STATIC_DATA_END comes before it then."""
+        old = built.moved(built.version_2(hvm()), "tsc", "pages")
+        stream = Stream(self.convert(old))
+        self.assertEqual([r.kind for r in stream.records[:3]], [STATIC_DATA_END, 0x08, PAGE_DATA])
+
+    def test_empty_records_go(self):
+        parts = built.inserted(pv(), "basic 2", built.vcpu(0x0c, 0, b""))
+        self.assertEqual(self.convert(parts), built.octets(pv()))
+
+    def test_optional_records_stay(self):
+        parts = built.inserted(hvm(), "tsc", built.record(0x80000077, b"nobody knows"))
+        self.assertEqual(self.convert(parts), built.octets(parts))
+
+    def test_reserved_and_padding_become_zero(self):
+        parts = built.inserted(hvm(), "tsc", built.record(0x80000077, b"abc", padding=b"\xff"))
+        cleaned = built.inserted(hvm(), "tsc", built.record(0x80000077, b"abc"))
+        self.assertEqual(self.convert(parts), built.octets(cleaned))
+
+    def test_version_three_stays(self):
+        for parts in (hvm(), pv(), xl()):
+            self.assertEqual(self.convert(parts), built.octets(parts))
+
+    def test_what_is_around_stays(self):
+        old = xl()
+        parts = {name: data for name, data in old.items() if name not in ("cpuid", "msr")}
+        old = {name: data for name, data in parts.items() if name != "static end"}
+        old["image"] = built.image_header(version=2)
+        self.assertEqual(self.convert(old), built.octets(parts))
+
+    def test_libxl_options_stay(self):
+        for options in (0, 2):
+            parts = dict(built.libxl_stream(), **hvm())
+            parts["libxl"] = built.libxl_header(options=options)
+            ordered = {name: parts[name] for name in built.libxl_stream()}
+            self.assertEqual(self.convert(ordered), built.octets(ordered))
+
+    def test_pipes(self):
+        old = built.octets(built.version_2(pv()))
+        code, out, errors = self.run_raw("convert", "-", "-", data=old)
+        self.assertEqual((code, errors, out), (FINE, "", self.convert(old)))
+
+    def test_large_record(self):
+        """More entries than a batch, as other savers may write them."""
+        entries = [(n, built.NORMAL, n % 251) for n in range(3000)]
+        parts = hvm(pages=built.page_data(*entries))
+        self.assertEqual(self.convert(parts), built.octets(parts))
+
+    def test_checksums_go_and_come(self):
+        out = os.path.join(self.folder, "sum")
+        path = self.file(hvm())
+        self.assertEqual(self.run_text("convert", "--checksum", path, out)[0], FINE)
+        self.assertEqual(self.run_text("checksum", out)[0], FINE)
+        with open(out, "rb") as file:
+            self.assertEqual(self.convert(file.read()), built.octets(hvm()))
+        with open(out, "rb") as file:
+            damaged = bytearray(file.read())
+        damaged[3000] ^= 1
+        code, _, errors = self.run_raw("convert", self.file(damaged), "-")
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("does not match: there is damage between offset 40 and", errors)
+
+
+class VerifyData(ConvertCase):
+    @staticmethod
+    def with_verify(parts):
+        again = built.VERIFY + built.page_data((0x20, built.NORMAL, 0xc1))
+        return built.inserted(parts, "tsc", again)
+
+    def test_dropped(self):
+        parts = self.with_verify(hvm())
+        self.assertEqual(self.convert(parts, "--drop-verify"), built.octets(hvm()))
+        self.assertEqual(self.convert(parts), built.octets(parts))
+        code, out, _ = self.run_raw("convert", "--drop-verify", "-", "-",
+                                    data=built.octets(parts))
+        self.assertEqual((code, out), (FINE, built.octets(hvm())))
+
+    def test_none_to_drop(self):
+        self.assertEqual(self.convert(hvm(), "--drop-verify"), built.octets(hvm()))
+
+    def test_of_a_guest(self):
+        """A save with verify data; what is left restores to the same guest."""
+        host = self.host()
+        guest = {"type": "pv64", "memory": 8}
+        domid = host.build(**guest)
+        image = self.image()
+        self.save("xensr", host, domid, image, flags=3, callbacks=("suspend",))
+        image.seek(0)
+        octets = image.read()
+        self.assertEqual(len(Stream(octets).all(VERIFY)), 1)
+        converted = Stream(self.convert(octets, "--drop-verify"))
+        self.assertEqual(converted.all(VERIFY), [])
+        self.assertLess(len(converted.octets()), len(octets) * 0.6)
+        with open(os.path.join(self.folder, "out"), "rb") as file:
+            for program in ("xensr", "stock") if sim.have_stock() else ("xensr",):
+                new = self.restore(program, host, file, guest)
+                self.assertEqual(host.compare(domid, host, new), "same")
+                host.destroy(new)
+
+
+class Damaged(ConvertCase):
+    def test_named(self):
+        parts = hvm()
+        at = built.offset_of(parts, "tsc")
+        self.refused(built.inserted(parts, "tsc", built.record(0x77)),
+                     f"unknown record at offset {at}: type 0x77 is unknown")
+
+    def test_cut(self):
+        whole = built.octets(xl())
+        for end in range(0, len(whole), 37):
+            path = self.file(whole[:end])
+            out = os.path.join(self.folder, "out")
+            code, _, errors = self.run_text("convert", path, out)
+            self.assertEqual(code, DAMAGED, f"{end}: {errors}")
+            self.assertEqual(os.listdir(self.folder), ["image"])
+            code, _, errors = self.run_text("convert", "-", out, data=whole[:end])
+            self.assertEqual(code, DAMAGED, f"{end}: {errors}")
+            self.assertEqual(os.listdir(self.folder), ["image"])
+
+    def test_flipped(self):
+        """An error, or something that is a stream: never a crash."""
+        whole = bytearray(built.octets(xl()))
+        for place in [*range(0, 500), *range(500, len(whole), 131)]:
+            whole[place] ^= 1 << place % 8
+            code, _, errors = self.run_raw("convert", "-", "-", data=bytes(whole))
+            whole[place] ^= 1 << place % 8
+            self.assertIn(code, (FINE, DAMAGED, TROUBLE), errors)
+
+    def test_no_saved_domain(self):
+        for data in (b"nothing of the kind, and not short", b"\xff" * 7):
+            self.refused(data, "this is no saved domain")
+        self.refused(b"", "it is empty")
+
+    def test_more_after_the_end(self):
+        code, _, errors = self.run_raw("convert", "-", "-", data=built.octets(hvm()) + b"more")
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("there is more after its end", errors)
+
+    def test_emulator_of_a_pv_guest(self):
+        parts = {"libxl": LIBXL, **pv(), "emulator": built.emulator(3, b"x"),
+                 "last": built.record(0)}
+        code, _, errors = self.run_raw("convert", "-", "-", data=built.octets(parts))
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("does not belong to an x86 PV guest", errors)
+
+
+class Output(ConvertCase):
+    def test_mode(self):
+        self.convert(hvm())
+        out = os.path.join(self.folder, "out")
+        self.assertEqual(stat.S_IMODE(os.stat(out).st_mode), 0o600)
+
+    def test_in_place(self):
+        path = self.file(built.version_2(hvm()))
+        self.assertEqual(self.run_text("convert", path, path), (FINE, "", ""))
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), built.octets(built.without(hvm(), "cpuid", "msr")))
+
+    def test_disk_full(self):
+        path = self.file(hvm())
+        code, _, errors = self.run_text("convert", path, "/dev/full")
+        self.assertEqual(code, TROUBLE)
+        self.assertIn("xensr convert: /dev/full: ", errors)
+        self.assertIn("No space left on device", errors)
+
+    def test_file_too_large(self):
+        """What a full disk does to a file: nothing is left of it, what was there stays."""
+        path, out = self.file(hvm()), self.file(b"older", "out")
+        done = subprocess.run(["sh", "-c", f"ulimit -f 8; trap '' XFSZ; exec '{XENSR}' convert "
+                               f"'{path}' '{out}'"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, TROUBLE, done.stderr)
+        self.assertIn("File too large", done.stderr)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["image", "out"])
+        with open(out, "rb") as file:
+            self.assertEqual(file.read(), b"older")
+
+    def test_no_such_folder(self):
+        code, _, errors = self.run_text("convert", self.file(hvm()), "/nowhere/out")
+        self.assertEqual((code, errors),
+                         (TROUBLE, "xensr convert: /nowhere/out: No such file or directory\n"))
+
+    def test_stopped(self):
+        """By a signal, in the middle: the unfinished file goes."""
+        out = os.path.join(self.folder, "out")
+        with subprocess.Popen([XENSR, "convert", "-", out], stdin=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            process.stdin.write(built.octets(hvm())[:9000])
+            process.stdin.flush()
+            deadline = time.monotonic() + 30
+            while not os.listdir(self.folder):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.005)
+            time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(), -signal.SIGTERM)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+class Command(ConvertCase):
+    def test_help(self):
+        code, out, errors = self.run_text("convert", "--help")
+        self.assertEqual((code, errors), (FINE, ""))
+        self.assertTrue(out.startswith("usage: xensr convert"))
+
+    def test_usage(self):
+        for words in ((), ("one",), ("one", "two", "three"), ("--nonsense", "one", "two"),
+                      ("--checkpoint=0", "one", "two"), ("--checkpoint=-1", "one", "two"),
+                      ("--checkpoint=x", "one", "two"), ("--format=xl", "one", "two")):
+            with self.subTest(words=words):
+                self.assertEqual(self.run_text("convert", *words)[0], USAGE)
+
+    def test_no_such_file(self):
+        self.assertEqual(self.run_text("convert", "nowhere", "out"),
+                         (TROUBLE, "", "xensr convert: nowhere: No such file or directory\n"))
+        self.assertEqual(self.run_text("convert", self.folder, "out"),
+                         (TROUBLE, "", f"xensr convert: {self.folder}: Is a directory\n"))
+
+
+class Checkpointed(ConvertCase):
+    """Small streams, where each octet of the result is known."""
+
+    def setUp(self):
+        super().setUp()
+        parts = built.without(hvm(), "end")
+        self.first = parts
+        self.epochs = [
+            {"pages": built.page_data((0x20, built.NORMAL, 0xd0 + n), (0x30 + n, built.NORMAL, n),
+                                      (0x2f + n, built.INVALID, None)),
+             "tsc": built.tsc_info(), "context": parts["context"],
+             "params": built.hvm_params((1, 0x20), (17, 0x22), (19, n))} for n in (2, 3)]
+        self.whole = [self.first, *self.epochs]
+
+    def bare(self, end=True):
+        return b"".join(built.octets(epoch) + built.CHECKPOINT for epoch in self.whole) + \
+            (built.END if end else b"")
+
+    def in_libxl(self):
+        octets = LIBXL
+        for n, epoch in enumerate(self.whole, 1):
+            octets += built.octets(epoch) + built.CHECKPOINT + built.emulator(
+                2, f"physmap/{n}/name\0vga\0".encode()) + built.emulator(3, bytes([n]) * 33) + \
+                built.record(4)
+        return octets
+
+    def plain(self, nth):
+        """The domain as of a checkpoint, from 1."""
+        pages = {1: ((0x20, 0, 0xc1), (0x22, 0, 0xc2)),
+                 2: ((0x20, 0, 0xd2), (0x22, 0, 0xc2), (0x32, 0, 2)),
+                 3: ((0x20, 0, 0xd3), (0x22, 0, 0xc2), (0x33, 0, 3))}[nth]
+        state = self.whole[nth - 1]
+        return built.octets({
+            **{name: self.first[name] for name in ("image", "domain", "cpuid", "msr",
+                                                   "static end")},
+            "pages": built.page_data(*pages), "tsc": state["tsc"], "context": state["context"],
+            "params": state["params"], "end": built.END})
+
+    def test_each(self):
+        for nth in (1, 2, 3):
+            with self.subTest(nth=nth):
+                self.assertEqual(self.convert(self.bare(), f"--checkpoint={nth}"),
+                                 self.plain(nth))
+                self.assertEqual(
+                    self.convert(self.in_libxl(), f"--checkpoint={nth}"),
+                    LIBXL + self.plain(nth) +
+                    built.emulator(2, f"physmap/{nth}/name\0vga\0".encode()) +
+                    built.emulator(3, bytes([nth]) * 33) + built.record(0))
+
+    def test_last_is_the_default(self):
+        self.assertEqual(self.convert(self.bare()), self.plain(3))
+        self.assertEqual(self.convert(self.bare(end=False)), self.plain(3))
+
+    def test_cut_or_damaged_after_a_checkpoint(self):
+        for octets in (self.in_libxl()[:-100], self.in_libxl()[:-8] + built.record(0x77)):
+            path, out = self.file(octets), os.path.join(self.folder, "out")
+            code, _, errors = self.run_text("convert", path, out)
+            self.assertEqual(code, FINE, errors)
+            self.assertTrue(errors.startswith(f"xensr convert: warning: {path}: "), errors)
+            with open(out, "rb") as file:
+                self.assertIn(self.plain(2), file.read())
+
+    def test_no_such_checkpoint(self):
+        for data, count in ((self.bare(), 3), (hvm(), 0)):
+            self.refused(data, f"no checkpoint 4: it has {count} that are complete",
+                         "--checkpoint=4", code=USAGE)
+
+    def test_with_checksums(self):
+        self.assertEqual(self.run_text(
+            "checksum", self.file(self.convert(self.in_libxl(), "--checksum"), "sum"))[0], FINE)
+
+    def test_from_a_pipe(self):
+        code, _, errors = self.run_text("convert", "--checkpoint=1", "-", "-", data=self.bare())
+        self.assertEqual(code, USAGE)
+        self.assertIn("a checkpointed stream is converted from a file, not a pipe", errors)
+        code, _, errors = self.run_raw("convert", "-", "-", data=self.bare())
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("CHECKPOINT record at offset", errors)
+        self.assertIn("not checkpointed", errors)
+
+
+class Replicated(ReplicationCase, ConvertCase):
+    """Guests that wrote while they were replicated: the result is the guest of each checkpoint."""
+
+    def test_each_checkpoint(self):
+        for kind in ("hvm", "pvh", "pv64", "pv32"):
+            pair, result = self.recorded(kind, checkpoints=3)
+            stream = CheckpointedStream(result.stream)
+            if kind.startswith("pv") and kind != "pvh":
+                stream.records = [r for r in stream.records
+                                  if not (r.toolstack and r.kind == EMULATOR_CONTEXT)]
+            for nth in (1, 2, 3):
+                with self.subTest(kind=kind, nth=nth):
+                    self.one(kind, pair, result, LIBXL + stream.octets(), nth)
+
+    def one(self, kind, pair, result, octets, nth):
+        converted = self.convert(octets, f"--checkpoint={nth}")
+        self.assertEqual(converted[:len(LIBXL)], LIBXL)
+        image = self.image()
+        image.write(converted[len(LIBXL):])
+        for program in ("xensr", "stock") if sim.have_stock() else ("xensr",):
+            there = self.host()
+            new = self.empty(there, kind)
+            image.seek(0)
+            outcome = sim.restore(sim.helper(program), there, new, image)
+            self.assertTrue(outcome.ok, outcome.errors)
+            self.assertEqual(self.verdict(pair, result, nth - 1, there, new), "same")
+            if program == "xensr":
+                # Where the helper stopped reading, libxl's own records go on.
+                rest = image.read()
+                expected = b"" if kind in ("pv64", "pv32") else struct.pack(
+                    "<IIII", 3, 8 + 777, 2, 0) + bytes([nth]) * 777 + bytes(7)
+                self.assertEqual(rest, expected + built.record(0))
+
+
+if __name__ == "__main__":
+    cli_case.main()
