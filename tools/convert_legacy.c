@@ -212,7 +212,7 @@ static int read_head(struct legacy *legacy)
 	else
 		legacy->hvm = words[2] != UINT32_MAX || words[3] != UINT32_MAX;
 	/* A PV guest's has the ulong of all ones, too. */
-	return io_skip(in, (legacy->hvm ? 1u : 2u) * legacy->ulong_octets);
+	return io_skip(in, (legacy->hvm ? 1ull : 2ull) * legacy->ulong_octets);
 }
 
 static int read_front(struct legacy *legacy)
