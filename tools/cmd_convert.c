@@ -223,7 +223,9 @@ static int index_file(struct options *options, struct image *image)
 			return -1;
 		if (!(cut && image->checkpoints && image->complete))
 			return say_image_error(&err, errno);
-		command_error(name, "warning: %s", err.text);
+		/* That it ends behind one is how such a stream ends. */
+		if (errno != ENODATA || err.offset != image->octets)
+			command_error(name, "warning: %s", err.text);
 	}
 	if (options->checkpoint && image_select(image, options->checkpoint, &err))
 		return say_image_error(&err, errno);

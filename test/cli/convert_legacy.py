@@ -80,7 +80,7 @@ def pv_parts(width=8, guest=8, vcpus=(0,), extended=True, xsave=576, **options):
 
 
 def with_model(image, parts, *physmap):
-    model = {"model": image.model(b"QEVM and so on")}
+    model = {"model": image.model(cli_case.SAVEVM)}
     if physmap:
         parts = {**parts, "pages": parts["pages"] + legacy.toolstack(image.physmap(*physmap))}
     return {**parts, **model}
@@ -267,7 +267,7 @@ class Wrapped(LegacyCase):
         self.assertEqual([r.kind for r in around], [XENSTORE, EMULATOR, 0])
         head = struct.pack("<II", 2, 0)
         self.assertEqual(bytes(around[0].body), head + self.KEYS)
-        self.assertEqual(bytes(around[1].body), head + b"QEVM and so on")
+        self.assertEqual(bytes(around[1].body), head + cli_case.SAVEVM)
 
     def test_under_xl(self):
         for width in (4, 8):
