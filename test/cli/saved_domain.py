@@ -15,7 +15,8 @@ import sim
 from sim_case import SimCase
 from stream_edit import Stream
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "oracle"))
 
 import built_streams as b  # noqa: E402
 
@@ -134,8 +135,10 @@ class CommandCase(SimCase):
 
     def xensr(self, *words, **options) -> subprocess.CompletedProcess:
         """Run the command; its outcome, which is no crash."""
+        suppressed = f"suppressions={HERE}/leaks.supp:print_suppressions=0"
         done = subprocess.run([os.path.join(sim.BUILD, "xensr"), *map(str, words)],
-                              capture_output=True, text=True, check=False, **options)
+                              capture_output=True, text=True, check=False,
+                              env=os.environ | {"LSAN_OPTIONS": suppressed}, **options)
         self.assertGreaterEqual(done.returncode, 0, f"died of a signal: {done.stderr}")
         self.assertNotIn("Sanitizer", done.stderr)
         self.assertNotIn("runtime error", done.stderr)
