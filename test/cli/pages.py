@@ -145,6 +145,7 @@ class Plots(CommandCase):
         super().setUp()
         if "draws nothing" in self.xensr("pages", "--plot", self.path("x.png"), self.file(
                 "probe", s.hvm({1: b""}))).stderr:
+            self.assertFalse(os.path.exists(self.path("x.png")))
             self.skipTest("built without cairo")
         for name in ("probe", "x.png"):
             os.unlink(self.path(name))
@@ -234,8 +235,6 @@ class Plots(CommandCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         Png(self.contents("map.png"))
 
-
-class Failures(CommandCase):
     def test_disk_full(self):
         image = self.file("image", s.hvm({1: b"x"}))
         for name in ("map.png", "map.svg"):
@@ -246,6 +245,8 @@ class Failures(CommandCase):
                                           "large\n")
             self.assertEqual(os.listdir(self.folder), ["image"])
 
+
+class Failures(CommandCase):
     def test_damaged(self):
         octets = s.hvm({1: b"x"})
         cut = self.file("cut", octets[:-10])
