@@ -279,6 +279,7 @@ static int read_packaged(struct savevm_reader *reader, struct savevm_element *el
 static int read_command(struct savevm_reader *reader, struct savevm_element *element)
 {
 	struct xensr_ctx *ctx = reader->ctx;
+	struct savevm_discard discard;
 	uint16_t length;
 	int right;
 
@@ -298,7 +299,11 @@ static int read_command(struct savevm_reader *reader, struct savevm_element *ele
 		return ctx_fail(ctx, EBADMSG, "%s has %u octets of payload, %zu are there",
 				savevm_command_name(element->command), length,
 				cursor_left(&reader->in));
-	return element->command == SAVEVM_COMMAND_PACKAGED ? read_packaged(reader, element) : 0;
+	if (element->command == SAVEVM_COMMAND_PACKAGED)
+		return read_packaged(reader, element);
+	if (element->command == SAVEVM_COMMAND_POSTCOPY_RAM_DISCARD)
+		return savevm_discard_parse(ctx, element->octets, element->length, &discard);
+	return 0;
 }
 
 static int read_vmdescription(struct savevm_reader *reader, struct savevm_element *element)
