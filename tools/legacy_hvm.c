@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Before Xen's headers, whose macros have names of its members. */
+#include "xensr_toolstack.h"
+
 #include <xen/xen.h>
 #include <xen/hvm/params.h>
 
@@ -16,9 +19,6 @@
 /* Of the device model's record. */
 #define SIGNATURE        "DeviceModelRecord0002"
 #define SIGNATURE_OCTETS (sizeof(SIGNATURE) - 1)
-
-/* The id of upstream QEMU in a libxl stream, whose records have this signature. */
-#define QEMU_UPSTREAM 2u
 
 /* What a restore takes at most (lib/record.c). */
 #define CONTEXT_MAX (32u << 20)
@@ -229,11 +229,11 @@ int legacy_hvm_write_emulator(struct legacy *legacy)
 	struct xensr_ctx *out = &legacy->convert->out;
 
 	if (legacy->have_toolstack && legacy->physmap.octets &&
-	    libxl_write_emulator(out, LIBXL_EMULATOR_XENSTORE_DATA, QEMU_UPSTREAM,
+	    libxl_write_emulator(out, LIBXL_EMULATOR_XENSTORE_DATA, XENSR_EMULATOR_QEMU,
 				 legacy->physmap.body.octets, legacy->physmap.octets))
 		return -1;
 	if (!legacy->have_model)
 		return 0;
-	return libxl_write_emulator(out, LIBXL_EMULATOR_CONTEXT, QEMU_UPSTREAM,
+	return libxl_write_emulator(out, LIBXL_EMULATOR_CONTEXT, XENSR_EMULATOR_QEMU,
 				    legacy->model.octets, legacy->model_octets);
 }
