@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "page_query.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "command.h"
+#include "open_state.h"
 
 int page_query_pfns(struct page_query *query, const char *text)
 {
@@ -21,16 +21,7 @@ int page_query_pfns(struct page_query *query, const char *text)
 
 int page_query_checkpoint(struct page_query *query, const char *text)
 {
-	char *end;
-	unsigned long number;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)*text) || *end || errno || number == 0 || number > UINT32_MAX)
-		return command_usage(query->name,
-				     "`%s' is no number of a checkpoint; they count from 1", text);
-	query->checkpoint = (uint32_t)number;
-	return 0;
+	return parse_checkpoint(query->name, text, &query->checkpoint) ? EXIT_USAGE : 0;
 }
 
 int page_query_open(struct page_query *query, const char *path)

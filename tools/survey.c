@@ -177,6 +177,8 @@ uint64_t survey_same_content(struct survey *survey)
 {
 	uint64_t same = 0;
 
+	if (survey->hash_count == 0)
+		return 0;
 	qsort(survey->hashes, survey->hash_count, sizeof(*survey->hashes), compare_hashes);
 	for (size_t i = 1; i < survey->hash_count; i++)
 		same += survey->hashes[i] == survey->hashes[i - 1];
