@@ -33,7 +33,7 @@ static const char usage[] =
 	"  --format xen      Xen's own layout, as of `xl dump-core'\n"
 	"  --raw             memory alone, each page at its address\n"
 	"  --checkpoint N    the state at the Nth checkpoint instead of the last one\n"
-	"  -q, --quiet       no warnings\n"
+	"  -q, --quiet       no warnings, no progress\n"
 	"  -h, --help        this text\n";
 
 /* Returns EXIT_FINE, or -1 when all is said and done, with *status. */

@@ -329,7 +329,7 @@ static int compare(const struct image *a, const struct image *b, const struct op
 
 	state_a = state_json(a, &err);
 	state_b = state_a ? state_json(b, &err) : NULL;
-	if (!state_b || diff_memory_compare(&memory, a, b, &err)) {
+	if (!state_b || diff_memory_compare(&memory, a, b, options->quiet || options->json, &err)) {
 		command_error("diff", "%s", err.text);
 		goto out;
 	}

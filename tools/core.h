@@ -21,7 +21,7 @@ struct core {
 	const struct vcpu_list *vcpus;
 	struct sparse_file *output;
 	struct image_error *err; /* of what cannot be read or written, one line */
-	bool quiet;              /* no warnings */
+	bool quiet;              /* no warnings, no progress */
 };
 
 /* Where in the output pages go. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "progress.h"
+
 #define BATCH 256u
 
 uint64_t core_data_pages(const struct image *image)
@@ -89,11 +91,13 @@ int core_write_memory(struct core *core, const struct core_place *place, struct 
 {
 	const struct image *image = core->image;
 	uint8_t *contents = malloc((size_t)BATCH * PAGE_OCTETS);
+	struct progress progress;
 	uint64_t done = 0;
 	int rc = -1;
 
 	if (!contents)
 		return core_no_memory(core);
+	progress_begin(&progress, image->path, core->quiet);
 	for (size_t i = 0; i < image->page_count;) {
 		const struct image_page *page = &image->pages[i];
 		size_t n = 0;
@@ -115,9 +119,12 @@ int core_write_memory(struct core *core, const struct core_place *place, struct 
 			goto out;
 		done += n;
 		i += n;
+		progress_show(&progress, i * (uint64_t)PAGE_OCTETS,
+			      image->page_count * (uint64_t)PAGE_OCTETS);
 	}
 	rc = 0;
 out:
+	progress_end(&progress);
 	free(contents);
 	return rc;
 }

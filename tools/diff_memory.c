@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "progress.h"
+
 #define BATCH 256u
 
 struct work {
 	struct diff_memory *diff;
+	struct progress progress;
 	struct image_error *err;
 	uint8_t *contents_a, *contents_b; /* BATCH pages each */
 };
@@ -112,6 +115,8 @@ static int compare(struct work *w, const struct image *a, const struct image *b)
 				return -1;
 			i += n;
 			k += n;
+			progress_show(&w->progress, (i + k) * (uint64_t)PAGE_OCTETS,
+				      (a->page_count + b->page_count) * (uint64_t)PAGE_OCTETS);
 			continue;
 		}
 		if (type_a == type_b)
@@ -129,7 +134,7 @@ static int compare(struct work *w, const struct image *a, const struct image *b)
 }
 
 int diff_memory_compare(struct diff_memory *diff, const struct image *a, const struct image *b,
-			struct image_error *err)
+			bool quiet, struct image_error *err)
 {
 	struct work w = {.diff = diff, .err = err};
 	int rc = -1;
@@ -141,7 +146,9 @@ int diff_memory_compare(struct diff_memory *diff, const struct image *a, const s
 		no_memory(err);
 		goto out;
 	}
+	progress_begin(&w.progress, "diff", quiet);
 	rc = compare(&w, a, b);
+	progress_end(&w.progress);
 out:;
 	int errnum = errno;
 

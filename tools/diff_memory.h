@@ -31,10 +31,10 @@ struct diff_memory {
 /*
  * Compare the selected states. A pfn that a domain no longer had in the end (PAGE_INVALID) is not
  * there. Page tables of PV guests are compared as they are in a saved domain, with pfns. Contents
- * are read some at a time. Returns 0, or -1 with errno and *err.
+ * are read some at a time. quiet: no progress on stderr. Returns 0, or -1 with errno and *err.
  */
 int diff_memory_compare(struct diff_memory *diff, const struct image *a, const struct image *b,
-			struct image_error *err);
+			bool quiet, struct image_error *err);
 
 /* Idempotent. */
 void diff_memory_release(struct diff_memory *diff);
