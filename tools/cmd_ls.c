@@ -26,7 +26,8 @@ static const char help[] = "usage: xensr ls [OPTION...] FILE\n"
 struct listing {
 	const char *path;
 	bool fields;
-	json_t *records; /* --json; else NULL */
+	bool json;
+	uint64_t printed; /* --json: records */
 	int code;
 	bool no_memory;
 };
@@ -64,20 +65,28 @@ static void print_record(const struct walk_record *record, const struct record_t
 	json_array_foreach(text->parts, i, part) print_part(part);
 }
 
-static int keep_record(struct listing *listing, const struct walk_record *record,
-		       const struct record_text *text)
+/* One by one: a file may have millions of records, each of which takes far more as JSON. */
+static int print_json(struct listing *listing, const struct walk_record *record,
+		      const struct record_text *text)
 {
 	char buffer[RECORD_NAME];
-	json_t *fact = json_pack("{s:I, s:I, s:s, s:s, s:i, s:I, s:b, s:s, s:O, s:O}", "offset",
+	int rc;
+	json_t *fact = json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:b, s:s, s:O, s:O}", "offset",
 				 (json_int_t)record->place.offset, "length",
 				 (json_int_t)record->place.length, "layer",
 				 record->place.layer == LAYER_LIBXL ? "libxl" : "domain", "name",
 				 record_name(record->place.layer, record->place.type, buffer),
-				 "type", (int)(record->place.type & INT32_MAX), "checkpoint",
+				 "type", (json_int_t)record->place.type, "checkpoint",
 				 (json_int_t)record->place.checkpoint, "good", record->good, "text",
 				 text->line, "facts", text->facts, "parts", text->parts);
 
-	return json_array_append_new(listing->records, fact);
+	if (!fact)
+		return -1;
+	fputs(listing->printed++ ? ",\n" : "", stdout);
+	rc = json_dumpf(fact, stdout, JSON_INDENT(2));
+	json_decref(fact);
+	/* That it cannot be written is told at the end. */
+	return rc && !ferror(stdout) ? -1 : 0;
 }
 
 static int list_record(void *data, const struct walk_record *record)
@@ -88,8 +97,8 @@ static int list_record(void *data, const struct walk_record *record)
 
 	if (rc == 0 && emulator_state_is_known(record))
 		rc = emulator_state_describe(&text, record, listing->fields);
-	if (rc == 0 && listing->records)
-		rc = keep_record(listing, record, &text);
+	if (rc == 0 && listing->json)
+		rc = print_json(listing, record, &text);
 	else if (rc == 0)
 		print_record(record, &text);
 	record_text_release(&text);
@@ -149,7 +158,6 @@ int cmd_ls(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct listing listing = {.code = EXIT_FINE};
-	bool json = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -158,7 +166,7 @@ int cmd_ls(int argc, char **argv)
 			listing.fields = true;
 			break;
 		case JSON:
-			json = true;
+			listing.json = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
@@ -170,10 +178,8 @@ int cmd_ls(int argc, char **argv)
 	if (optind + 1 != argc)
 		return command_usage(name, "give one file");
 	listing.path = argv[optind];
-	listing.records = json ? json_array() : NULL;
-	if (json && !listing.records)
-		return command_error(name, "no memory");
+	fputs(listing.json ? "[\n" : "", stdout);
 	list_file(&listing);
-	return json ? command_print_json(name, listing.records, listing.code)
-		    : command_finish(name, listing.code);
+	fputs(listing.json ? "\n]\n" : "", stdout);
+	return command_finish(name, listing.code);
 }

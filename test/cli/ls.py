@@ -66,6 +66,10 @@ class Ls(CliCase):
         self.assertEqual(by_name["HVM_PARAMS"]["parts"][1], {"name": "CONSOLE_PFN", "text": "0x22"})
         self.assertEqual(by_name["LIBXC_CONTEXT"]["layer"], "libxl")
         self.assertTrue(all(record["good"] for record in records))
+        optional = built.inserted(hvm(), "tsc", built.record(0x80000009, b"new"))
+        self.assertIn(0x80000009, [r["type"] for r in self.facts("ls", "--json", self.file(optional))])
+        code, out, _ = self.run_text("ls", "--json", "/nonexistent")
+        self.assertEqual((code, out.split()), (TROUBLE, ["[", "]"]))
 
     def test_optional_and_checkpoints(self):
         parts = built.inserted(built.without(hvm(), "end"), "tsc", built.record(0x80000009, b"new"))
