@@ -268,6 +268,46 @@ START_TEST(verify_allocation_fails)
 }
 END_TEST
 
+/* The same with checksums, which save and restore each have memory of their own for. */
+START_TEST(checksum_allocation_fails)
+{
+	int fd = memfd_new();
+
+	h.save.checksum = true;
+	engine_alloc_arm((unsigned)_i);
+	harness_save(fd);
+	engine_alloc_disarm();
+	ck_assert_uint_lt(engine_alloc.calls, ALLOCATIONS);
+	if (engine_alloc.failed) {
+		check_no_memory();
+		close(fd);
+		return;
+	}
+	ck_assert_msg(h.rc == 0, "%s", h.err.text);
+	ck_assert_int_gt(_i, 3);
+	close(fd);
+}
+END_TEST
+
+START_TEST(checksum_restore_allocation_fails)
+{
+	int fd;
+
+	h.save.checksum = true;
+	fd = small_stream();
+	engine_alloc_arm((unsigned)_i);
+	harness_restore(fd);
+	engine_alloc_disarm();
+	ck_assert_uint_lt(engine_alloc.calls, ALLOCATIONS);
+	if (engine_alloc.failed)
+		check_no_memory();
+	else
+		target_check(SMALL_SPECIAL);
+	ck_assert(engine_alloc.failed || _i > 7);
+	close(fd);
+}
+END_TEST
+
 /* ---- the stream cannot be written -------------------------------------------------------- */
 
 static struct stream whole;
@@ -551,6 +591,8 @@ int main(void)
 	tcase_add_loop_test(tc, save_allocation_fails, 1, ALLOCATIONS);
 	tcase_add_loop_test(tc, restore_allocation_fails, 1, ALLOCATIONS);
 	tcase_add_loop_test(tc, verify_allocation_fails, 1, ALLOCATIONS);
+	tcase_add_loop_test(tc, checksum_allocation_fails, 1, ALLOCATIONS);
+	tcase_add_loop_test(tc, checksum_restore_allocation_fails, 1, ALLOCATIONS);
 
 	tc = tcase_create("stream");
 	tcase_add_checked_fixture(tc, setup_stream, teardown_stream);
