@@ -11,12 +11,16 @@
 #include <unistd.h>
 
 #include "checksum.h"
+#include "format.h"
+#include "pages.h"
 
 /*
- * What one read fetches ahead: the headers and entries of a usual PAGE_DATA record, and little of
+ * What one read fetches ahead: the headers and entries of a usual PAGE_DATA record, and nothing of
  * its pages, which had better not be copied. Without splicing it takes more.
  */
-#define FETCH_FEW   16384u
+#define FETCH_FEW                                                            \
+	(sizeof(struct wire_record_header) + sizeof(struct wire_page_data) + \
+	 PAGES_BATCH * sizeof(uint64_t))
 #define FETCH_MANY  (1u << 20)
 #define BUFFER_SIZE FETCH_MANY
 

@@ -104,6 +104,15 @@ class Findings(CliCase):
                    f"error: END record at offset {self.at(parts, 'end')}: the console page is pfn "
                    "0x99, which the stream did not bring")
 
+    def test_page_that_was_taken_back(self):
+        """Of a pfn that comes more than once the last entry counts, also within a record."""
+        came, left = (0x22, built.NORMAL, 7), (0x22, built.INVALID, None)
+        for last, code in ((built.page_data(left), DAMAGED), (built.page_data(came, left), DAMAGED),
+                           (built.page_data(left, came), FINE),
+                           (built.page_data(left) + built.page_data(came), FINE)):
+            parts = built.inserted(hvm(), "tsc", last)
+            self.assertEqual(self.run_text("verify", self.file(parts))[0], code)
+
     def test_p2m(self):
         parts = pv(p2m=built.p2m_frames(0x200, 0x3ff, 0x10))
         self.check(parts, DAMAGED,
