@@ -12,7 +12,7 @@ import cli_case
 import legacy_image as legacy
 import sim
 import sim_case
-from cli_case import DAMAGED, FINE, TROUBLE, USAGE, CliCase
+from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase
 from legacy_image import ALLOCATE_ONLY, BROKEN, FILLER, INVALID, L1, L4_PINNED, NORMAL, \
     LegacyImage, chunk, octets, param
 from sim_case import needs_stock
@@ -533,19 +533,46 @@ class Hostile(LegacyCase):
         """Without the device model's record it is whole."""
         return name == "hvm" and end == data.index(b"DeviceModelRecord")
 
+    def peak(self, data) -> int:
+        """Octets of memory that a conversion which fails took at most."""
+        with open(os.path.join(self.folder, "errors"), "wb") as errors, \
+                open(self.file(data), "rb") as image:
+            process = subprocess.Popen([XENSR, "convert", "-", "/dev/null"], stdin=image,
+                                       stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, DAMAGED)
+        return usage.ru_maxrss * 1024
+
+    def test_claims_take_no_memory(self):
+        """Lengths as large as are allowed, and nothing behind them."""
+        image, parts = hvm_parts()
+        least = self.peak(b"\0" * 16)
+        huge = struct.pack("<Q", 1 << 28)
+        for data in (octets(dict(parts, tail=image.hvm_tail(b"")[:-4] +
+                                 struct.pack("<I", 32 << 20))),
+                     octets(parts) + b"DeviceModelRecord0002" + struct.pack("<I", 16 << 20),
+                     huge + chunk(1024), huge + chunk(legacy.TOOLSTACK,
+                                                      struct.pack("<I", 1 << 20)),
+                     huge + LegacyImage(8, 8).extended_info()):
+            self.assertLess(self.peak(data), least + (8 << 20))
+
     def test_flipped(self):
         for name, sample in self.SAMPLES:
             data = bytearray(sample())
             places = self.structure(data, 997)
             for place in places if sim_case.LONG else places[::3]:
-                bit = 1 << place % 8 if not sim_case.LONG else 0xff
-                with self.subTest(image=name, place=place):
-                    data[place] ^= bit
-                    out = self.attempt(bytes(data), ("--format=libxl",))
-                    data[place] ^= bit
-                    if out is not None:
-                        kinds = [record.kind for record in Stream(out[24:]).records]
-                        self.assertEqual((kinds.count(END), kinds[-1]), (2, END))
+                for bit in range(8) if sim_case.LONG else (place % 8,):
+                    with self.subTest(image=name, place=place, bit=bit):
+                        self.flipped(data, place, 1 << bit)
+
+    def flipped(self, data, place, bit):
+        data[place] ^= bit
+        out = self.attempt(bytes(data), ("--format=libxl",))
+        data[place] ^= bit
+        if out is not None:
+            kinds = [record.kind for record in Stream(out[24:]).records]
+            self.assertEqual((kinds.count(END), kinds[-1]), (2, END))
 
 
 class Peers(LegacyCase):
