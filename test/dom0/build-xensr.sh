@@ -1,8 +1,8 @@
 #!/bin/bash
 # build-xensr.sh VERSION - compiles the source tree inside the root of one Xen version.
 #
-# Result: $CACHE/xensr-RELEASE-KEY, a tree of the files a dom0 needs (helper, library) and the
-# rig's own small programs, KEY being a hash of the sources: an unchanged tree is not compiled twice.
+# Result: $CACHE/xensr-RELEASE-KEY, a tree of the files a dom0 needs (helper, library, the xensr
+# command and what it is linked with) and the rig's own small programs, KEY being a hash of the sources: an unchanged tree is not compiled twice.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -32,6 +32,14 @@ build_tool() {
     install -D "$root/src/tool" "$tmp/$2"
 }
 
+# put_libraries PROGRAM: those of Debian's that it is linked with, links followed.
+put_libraries() {
+    local library
+    chroot "$root" ldd "/out/$1" | grep -oE '/[^ ]+\.so[^ ]*' | sort -u | while read -r library; do
+        install -D "$root$library" "$tmp/usr${library#/usr}"
+    done
+}
+
 build() {
     local version=$1 release root result snapshot tmp log
     release=$(release_of "$version")
@@ -54,7 +62,7 @@ build() {
     chroot "$root" env LC_ALL=C sh -exc '
         cd /src/xensr
         autoreconf -fi
-        ./configure --prefix=/usr --libexecdir=/usr/libexec
+        ./configure --prefix=/usr --libexecdir=/usr/libexec --without-cairo
         make -j2
         make install DESTDIR=/out' >"$log" 2>&1 </dev/null || {
         tail -n 20 "$log"
@@ -64,6 +72,8 @@ build() {
         "$tmp/usr/libexec/xensr/libxl-save-helper"
     mkdir -p "$tmp/usr/lib"
     cp -a "$root"/out/usr/lib/libxensr.so.* "$tmp/usr/lib/"
+    install -D "$root/out/usr/bin/xensr" "$tmp/usr/bin/xensr"
+    put_libraries usr/bin/xensr
     build_tool "$RIG_DIR/damage-image.c" usr/bin/damage-image
     build_tool "$RIG_DIR/guest/busy.c" guest/busy
     publish "$tmp" "$result"

@@ -9,6 +9,7 @@
 . /rig/domain.sh
 . /rig/console.sh
 . /rig/image.sh
+. /rig/look.sh
 . /rig/hostile.sh
 . /rig/cancel.sh
 . /rig/migrate.sh
@@ -24,6 +25,7 @@ terminated    | save, helper terminated  | 1 | cancelled helper_terminated
 truncated     | restore truncated image  | 1 | bad_image truncate_image
 damaged       | restore damaged image    | 1 | bad_image damage_image
 xl-killed     | save, xl killed          | 1 | xl_killed
+summed        | checksums added, stock   | 1 | summed
 ballooned     | ballooned, both xensr    | 1 | ballooned
 two-vcpus     | two vcpus, both xensr    | 2 | round_trip xensr xensr
 '
@@ -35,6 +37,7 @@ migrate-xensr-xensr | migrate xensr to xensr    | busy | migrate xensr xensr
 verify-xensr-stock  | verify xensr to stock     | busy | migrate xensr stock --debug
 verify-stock-xensr  | verify stock to xensr     | busy | migrate stock xensr --debug
 verify-xensr-xensr  | verify xensr to xensr     | busy | migrate xensr xensr --debug
+verified-migrate    | migrate, xensr verify between | busy | watched
 sender-terminated   | migrate, helper terminated| busy | interrupted terminate_sender xensr
 sender-killed       | migrate, sender killed    | busy | interrupted kill_sender xensr
 receiver-killed     | migrate, receiver killed  | busy | interrupted kill_receiver xensr
@@ -48,7 +51,7 @@ LIVE_TYPES=pvh+hvm # and PV, if the hypervisor has shadow paging: Debian's 4.17 
 xl info | grep -q '^virt_caps.* shadow' && LIVE_TYPES=$LIVE_TYPES+pv
 # What runs when no cases are named: the cases that have nothing to do with the type of guest are left
 # to PVH, which comes up fastest.
-LIVE_DEFAULT_PVH='migrate|verify|sender|receiver|remus-xensr|remus-stock'
+LIVE_DEFAULT_PVH='migrate|verif|sender|receiver|remus-xensr|remus-stock'
 LIVE_DEFAULT_OTHERS='migrate|verify-xensr-xensr|remus-xensr|remus-stock'
 
 round_trip() { # SAVER RESTORER

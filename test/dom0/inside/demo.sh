@@ -4,6 +4,7 @@
 . /rig/domain.sh
 . /rig/console.sh
 . /rig/image.sh
+. /rig/look.sh
 
 # show TITLE, then each line of stdin, indented.
 show() {
@@ -43,6 +44,8 @@ progress | show "xl's progress:"
 detail=${detail%, }
 tell "demo saved in ${detail#* }"
 xl list | show "\$ xl list"
+xensr info /images/guest | show "\$ xensr info /images/guest"
+xensr verify /images/guest | show "\$ xensr verify /images/guest"
 
 tell "demo "
 tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv restore /images/guest"

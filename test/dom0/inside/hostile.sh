@@ -12,6 +12,7 @@ bad_image() { # SPOIL
     save xensr /images/guest || return
     cp /images/guest /images/bad
     "$1" /images/bad >"$LOGS/$guest-$1.log" 2>&1 || { reason="$1 failed"; return 1; }
+    unsound /images/bad || return
     free_before=$(free_memory)
 
     new_step "restore-bad"

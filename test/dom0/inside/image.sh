@@ -48,7 +48,7 @@ save() { # ENGINE IMAGE: afterwards there is no guest running
     size=$(stat -c %s "$2")
     measured save "$1" "$(mebibytes "$size") MiB"
     detail="${detail}save $(seconds "$step_time") s $(mebibytes "$size") MiB, "
-    used "$1"
+    used "$1" && sound "$2"
 }
 
 restore() { # ENGINE IMAGE
