@@ -276,11 +276,9 @@ static int parse(int argc, char **argv, struct options *options, int *status)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	static char name[] = "xensr diff";
 	int c;
 
 	*status = EXIT_USAGE;
-	argv[0] = name; /* for getopt's own messages */
 	while ((c = getopt_long(argc, argv, "sqh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'a':

@@ -84,29 +84,13 @@ static void dump_gap(struct dump *dump, uint64_t pfn)
 	dump->have_last = dump->starred = false;
 }
 
-/* The first entry of the index at or after pfn. */
-static size_t index_of(const struct image *image, uint64_t pfn)
-{
-	size_t low = 0, high = image->page_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (image->pages[middle].pfn < pfn)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static int dump_range(const struct image *image, const struct pfn_range *range)
 {
 	struct dump dump = {.next_pfn = range->first};
 	uint8_t octets[PAGE_OCTETS];
 	struct image_error err;
 
-	for (size_t i = index_of(image, range->first);
+	for (size_t i = image_index_of(image, range->first);
 	     i < image->page_count && image->pages[i].pfn <= range->last && !ferror(stdout); i++) {
 		const struct image_page *page = &image->pages[i];
 

@@ -20,7 +20,7 @@ enum exit_code {
 };
 
 /*
- * A subcommand: argv[0] is its name, the rest its own. Returns an exit_code. Facts go to stdout,
+ * A subcommand: argv[0] is "xensr NAME", for what getopt says; the rest is its own. Returns an exit_code. Facts go to stdout,
  * errors to stderr as "xensr NAME: FILE: text".
  */
 typedef int (*command_fn)(int argc, char **argv);

@@ -98,16 +98,9 @@ int core_write_memory(struct core *core, const struct core_place *place, struct 
 	if (!contents)
 		return core_no_memory(core);
 	progress_begin(&progress, image->path, core->quiet);
-	for (size_t i = 0; i < image->page_count;) {
+	for (size_t i = 0, n; (n = image_next_run(image, &i, BATCH)); i += n) {
 		const struct image_page *page = &image->pages[i];
-		size_t n = 0;
 
-		while (n < BATCH && i + n < image->page_count && page_type_has_data(page[n].type))
-			n++;
-		if (!n) {
-			i++;
-			continue;
-		}
 		if (image_read_pages(image, page, n, contents, core->err))
 			goto out;
 		for (size_t k = 0; info && k < n; k++) {
@@ -118,8 +111,7 @@ int core_write_memory(struct core *core, const struct core_place *place, struct 
 		if (write_batch(core, place, page, n, done, contents))
 			goto out;
 		done += n;
-		i += n;
-		progress_show(&progress, i * (uint64_t)PAGE_OCTETS,
+		progress_show(&progress, (i + n) * (uint64_t)PAGE_OCTETS,
 			      image->page_count * (uint64_t)PAGE_OCTETS);
 	}
 	rc = 0;

@@ -386,7 +386,7 @@ int image_select(struct image *image, uint32_t checkpoint, struct image_error *e
 	return arrange_pages(image, n, err);
 }
 
-const struct image_page *image_find(const struct image *image, uint64_t pfn)
+size_t image_index_of(const struct image *image, uint64_t pfn)
 {
 	size_t low = 0, high = image->page_count;
 
@@ -398,7 +398,26 @@ const struct image_page *image_find(const struct image *image, uint64_t pfn)
 		else
 			high = middle;
 	}
-	return low < image->page_count && image->pages[low].pfn == pfn ? &image->pages[low] : NULL;
+	return low;
+}
+
+size_t image_next_run(const struct image *image, size_t *at, size_t most)
+{
+	size_t n = 0;
+
+	while (*at < image->page_count && !page_type_has_data(image->pages[*at].type))
+		(*at)++;
+	while (n < most && *at + n < image->page_count &&
+	       page_type_has_data(image->pages[*at + n].type))
+		n++;
+	return n;
+}
+
+const struct image_page *image_find(const struct image *image, uint64_t pfn)
+{
+	size_t i = image_index_of(image, pfn);
+
+	return i < image->page_count && image->pages[i].pfn == pfn ? &image->pages[i] : NULL;
 }
 
 const struct image_record *image_state_record(const struct image *image, enum image_layer layer,

@@ -103,6 +103,15 @@ void image_close(struct image *image);
  */
 int image_select(struct image *image, uint32_t checkpoint, struct image_error *err);
 
+/* Index of the first entry of image->pages at or after pfn; page_count if there is none. */
+size_t image_index_of(const struct image *image, uint64_t pfn);
+
+/*
+ * The next entries of image->pages that all carry data and follow each other, at most `most`: *at is
+ * moved on to the first of them. Returns how many, 0 at the end.
+ */
+size_t image_next_run(const struct image *image, size_t *at, size_t most);
+
 /* The page, or NULL if the state has none at pfn. */
 const struct image_page *image_find(const struct image *image, uint64_t pfn);
 

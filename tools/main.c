@@ -33,6 +33,8 @@ static void print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
+	static char title[32];
+
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		print_help(stdout);
 		return EXIT_FINE;
@@ -46,8 +48,11 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	for (const struct command *c = commands; c->name; c++) {
-		if (!strcmp(argv[1], c->name))
+		if (!strcmp(argv[1], c->name)) {
+			snprintf(title, sizeof(title), "xensr %s", c->name);
+			argv[1] = title;
 			return c->run(argc - 1, argv + 1);
+		}
 	}
 	fprintf(stderr, "xensr: there is no command `%s'; see xensr --help\n", argv[1]);
 	return EXIT_USAGE;

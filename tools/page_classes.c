@@ -94,17 +94,8 @@ static ssize_t read_all(struct page_classes *classes, const struct image *image,
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < image->page_count;) {
-		const struct image_page *page = &image->pages[i];
-		size_t n = 0;
-
-		while (n < BATCH && i + n < image->page_count && page_type_has_data(page[n].type))
-			n++;
-		if (!n) {
-			i++;
-			continue;
-		}
-		if (image_read_pages(image, page, n, contents, err))
+	for (size_t i = 0, n; (n = image_next_run(image, &i, BATCH)); i += n) {
+		if (image_read_pages(image, &image->pages[i], n, contents, err))
 			return -1;
 		for (size_t k = 0; k < n; k++) {
 			const uint8_t *content = contents + k * PAGE_OCTETS;
@@ -116,8 +107,7 @@ static ssize_t read_all(struct page_classes *classes, const struct image *image,
 			classes->content[i + k] = CONTENT_DATA;
 			hashed[count++] = (struct hashed){XXH3_64bits(content, PAGE_OCTETS), i + k};
 		}
-		i += n;
-		progress_show(progress, i * (uint64_t)PAGE_OCTETS,
+		progress_show(progress, (i + n) * (uint64_t)PAGE_OCTETS,
 			      image->page_count * (uint64_t)PAGE_OCTETS);
 	}
 	return (ssize_t)count;
