@@ -158,7 +158,7 @@ static void check_stream(struct verdict *verdict, struct convert *convert, bool 
 		switch (convert->sums.state) {
 		case CHECKSUM_NONE:
 			conclude(verdict, EXIT_DIFFERENT, "none",
-				 "has no checksums; nothing else is wrong with it");
+				 "has no checksums (xensr verify checks the rest)");
 			break;
 		case CHECKSUM_UNKNOWN:
 			conclude(verdict, EXIT_DIFFERENT, "unknown",
@@ -176,8 +176,8 @@ static void check_stream(struct verdict *verdict, struct convert *convert, bool 
 
 static json_t *verdict_json(const struct verdict *verdict, const struct convert *convert)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I}", "file", convert->in_path, "verdict",
-			 verdict->word, "text", verdict->text, "checksums",
+	return json_pack("{s:o, s:s, s:o, s:I, s:I}", "file", json_text(convert->in_path),
+			 "verdict", verdict->word, "text", json_text(verdict->text), "checksums",
 			 (json_int_t)convert->sums.records, "good_to",
 			 (json_int_t)convert->sums.good_to);
 }

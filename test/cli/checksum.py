@@ -258,7 +258,7 @@ class NotFor(Added):
 
     def test_none(self):
         self.check(built.octets(hvm()), DIFFERENT,
-                   "has no checksums; nothing else is wrong with it")
+                   "has no checksums (xensr verify checks the rest)\n")
 
     def refused(self, octets, text):
         path, out = self.file(octets), os.path.join(self.folder, "out")
@@ -307,6 +307,13 @@ class Command(Added):
         self.assertEqual(self.facts("checksum", "--json", good), [{
             "file": good, "verdict": "good", "text": "2 checksums are right", "checksums": 2,
             "good_to": os.path.getsize(good) - 48}])
+
+    def test_json_of_a_name_that_is_no_utf8(self):
+        path = os.path.join(os.fsencode(self.folder), b"g\xfcst")
+        with open(path, "wb") as file:
+            file.write(built.octets(hvm()))
+        fact, = self.facts("checksum", "--json", path, code=DIFFERENT)
+        self.assertEqual((fact["file"], fact["verdict"]), (f"{self.folder}/g?st", "none"))
 
     def test_only_its_owner_reads_it(self):
         self.assertEqual(stat.S_IMODE(os.stat(self.added(hvm())).st_mode), 0o600)
