@@ -18,6 +18,8 @@
 
 static const char name[] = "convert";
 
+static const char from_a_file[] = "a checkpointed stream is converted from a file, not a pipe";
+
 static const char help[] =
 	"usage: xensr convert [OPTION...] IN OUT\n"
 	"\n"
@@ -30,8 +32,8 @@ static const char help[] =
 	"  --checksum         write OUT with checksums (see xensr-checksum(1))\n"
 	"  --format=KIND      of a legacy image that xl has not wrapped: write a `domain'\n"
 	"                     stream (the default) or a `libxl' stream\n"
-	"  --quiet            no progress bar\n"
-	"  --help             show this and exit\n";
+	"  -q, --quiet        no progress bar\n"
+	"  -h, --help         show this and exit\n";
 
 struct options {
 	struct convert convert;
@@ -79,7 +81,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int option;
 
 	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "qh", known, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			if (parse_checkpoint(optarg, &options->checkpoint))
@@ -144,6 +146,12 @@ static int say_image_error(const struct image_error *err, int errnum)
 	return input_exit_code(errnum);
 }
 
+/* Its checkpoints are found by an index, which needs a file. */
+static bool is_checkpointed(const struct xensr_error *err)
+{
+	return err->errnum == EBADMSG && err->record_type == REC_CHECKPOINT;
+}
+
 /* After a conversion that failed: the reason is the output's, or the input's. */
 static int say_failure(struct options *options, const struct image_error *err, int errnum)
 {
@@ -151,6 +159,8 @@ static int say_failure(struct options *options, const struct image_error *err, i
 
 	if (error_is_set(&convert->out.err))
 		return say(options->out_path, convert->out.err.text, EXIT_TROUBLE);
+	if (is_checkpointed(&convert->in.err))
+		return say(convert->in_path, from_a_file, EXIT_USAGE);
 	if (error_is_set(&convert->in.err))
 		return say(convert->in_path, convert->in.err.text,
 			   input_exit_code(convert->in.err.errnum));
@@ -269,8 +279,7 @@ static int run(struct options *options)
 	else if (seekable)
 		code = index_file(options, &image);
 	else if (options->checkpoint)
-		code = command_usage(name,
-				     "a checkpointed stream is converted from a file, not a pipe");
+		code = command_usage(name, "%s", from_a_file);
 	if (code < 0)
 		code = convert_to_file(options, seekable ? &image : NULL);
 out:

@@ -49,6 +49,25 @@ static int copy_last(struct convert *convert, const struct image *image, const u
 	return 0;
 }
 
+/*
+ * Each record of this type up to the selected checkpoint, in order: what it says adds to, and
+ * replaces, what those before it said.
+ */
+static int copy_all(struct convert *convert, const struct image *image, uint32_t type,
+		    struct image_error *err)
+{
+	for (size_t i = 0; i < image->record_count; i++) {
+		const struct image_record *record = &image->records[i];
+
+		if (record->layer != LAYER_DOMAIN || record->type != type ||
+		    record->checkpoint > image->selected)
+			continue;
+		if (copy_record(convert, image, record, err))
+			return -1;
+	}
+	return 0;
+}
+
 /* How many of the n pages from batch[0] on have data and stand side by side in the index. */
 static uint32_t run_length(const struct image_page *const *batch, uint32_t n)
 {
@@ -167,7 +186,6 @@ int convert_checkpoint(struct convert *convert, const struct image *image, struc
 {
 	static const uint32_t constant[] = {REC_X86_PV_INFO, REC_X86_CPUID_POLICY,
 					    REC_X86_MSR_POLICY};
-	static const uint32_t p2m[] = {REC_X86_PV_P2M_FRAMES};
 	uint8_t *buffer = malloc((size_t)PAGES_BATCH * PAGE_OCTETS);
 	int rc = -1;
 
@@ -176,8 +194,9 @@ int convert_checkpoint(struct convert *convert, const struct image *image, struc
 	if (convert_begin(convert, image->headers.guest_type, image->headers.xen_major,
 			  image->headers.xen_minor) ||
 	    copy_last(convert, image, constant, sizeof(constant) / sizeof(*constant), err) ||
-	    copy_last(convert, image, p2m, 1, err) || copy_memory(convert, image, buffer, err) ||
-	    copy_state(convert, image, err) || copy_libxl_end(convert, image, err))
+	    copy_all(convert, image, REC_X86_PV_P2M_FRAMES, err) ||
+	    copy_memory(convert, image, buffer, err) || copy_state(convert, image, err) ||
+	    copy_libxl_end(convert, image, err))
 		goto out;
 	rc = 0;
 out:
