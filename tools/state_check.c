@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include <xen/xen.h>
 #include <xen/hvm/params.h>
 
 #include "pages.h"
+#include "toolstack/libxl_record.h"
 
 static_assert(HVM_PARAM_MCA_CAP < STATE_PARAMS, "room for each parameter");
 
@@ -85,6 +88,10 @@ static int take_p2m(struct state_check *state, struct walk *walk, const struct w
 	size_t end = head->end_pfn / in_page + 1;
 	const uint64_t *frames = (const uint64_t *)(head + 1);
 
+	if (first > 0 && state->nr_p2m == 0) {
+		walk_find(walk, WALK_ERROR, "begins at pfn %#x, not at 0", head->start_pfn);
+		return 0;
+	}
 	if (first > state->nr_p2m) {
 		walk_find(walk, WALK_ERROR,
 			  "begins at pfn %#x and leaves a gap behind pfn %#" PRIx64,
@@ -177,12 +184,71 @@ static void check_state(struct state_check *state, struct walk *walk)
 	memset(state->vcpu, 0, sizeof(state->vcpu));
 }
 
+/* ---- the toolstack's part ----------------------------------------------------------------------- */
+
+/*
+ * As xl writes it: c_info.type is "pv", "hvm" or "pvh". Before Xen 4.10 a PVH domain was an "hvm" one
+ * whose b_info.device_model_version is "none", or a "pv" one.
+ */
+static enum device_model config_device_model(const struct image *image)
+{
+	enum device_model answer = DEVICE_MODEL_UNKNOWN;
+	const char *type, *version;
+	json_t *config;
+
+	if (!image->config || !image->config_is_json)
+		return answer;
+	config = json_loads(image->config, 0, NULL);
+	type = json_string_value(json_object_get(json_object_get(config, "c_info"), "type"));
+	version = json_string_value(
+		json_object_get(json_object_get(config, "b_info"), "device_model_version"));
+	if (type && !strcmp(type, "pvh"))
+		answer = DEVICE_MODEL_NONE;
+	else if (type && !strcmp(type, "hvm") && !(version && !strcmp(version, "none")))
+		answer = DEVICE_MODEL_NEEDED;
+	json_decref(config);
+	return answer;
+}
+
+static void check_libxl(struct state_check *state, struct walk *walk, uint32_t type)
+{
+	if (!state->asked_device_model)
+		state->device_model = config_device_model(walk->image);
+	state->asked_device_model = true;
+	switch (type) {
+	case LIBXL_EMULATOR_XENSTORE_DATA:
+	case LIBXL_EMULATOR_CONTEXT:
+		if (state->device_model == DEVICE_MODEL_NONE)
+			walk_find(walk, WALK_ERROR,
+				  "does not belong to a PVH guest, which is what the configuration "
+				  "says it is");
+		break;
+	case LIBXL_END:
+	case LIBXL_CHECKPOINT_END:
+		if (state->device_model == DEVICE_MODEL_NEEDED &&
+		    walk->image->headers.guest_type == GUEST_X86_HVM &&
+		    !(walk->libxl_seen >> LIBXL_EMULATOR_CONTEXT & 1))
+			walk_find(walk, WALK_ERROR,
+				  "the image is incomplete, there was no EMULATOR_CONTEXT");
+		break;
+	default:
+		break;
+	}
+}
+
 int state_check_record(struct state_check *state, struct walk *walk,
 		       const struct walk_record *record)
 {
-	if (record->place.layer != LAYER_DOMAIN)
+	if (record->place.layer == LAYER_LIBXL) {
+		if (record->known)
+			check_libxl(state, walk, record->place.type);
 		return 0;
+	}
 	/* Out of order or not, what it brought is there. */
+	if (record->place.type == REC_PAGE_DATA && state->verifying) {
+		state->verify_pages += record->place.data_pages;
+		return 0;
+	}
 	if (record->place.type == REC_PAGE_DATA)
 		return take_pages(state, record);
 	if (!record->good)
@@ -205,7 +271,12 @@ int state_check_record(struct state_check *state, struct walk *walk,
 	case REC_X86_PV_VCPU_MSRS:
 		take_vcpu(state, walk, record, VCPU_MSRS);
 		break;
+	case REC_VERIFY:
+		state->verifying = true;
+		break;
 	case REC_END:
+		if (state->verifying && state->verify_pages == 0)
+			walk_find(walk, WALK_ERROR, "verify data was promised, and none came");
 		/* After a checkpoint it closes the stream and no state. */
 		if (walk->checkpoints == 0)
 			check_state(state, walk);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a restore checks across the records of a state: that the pages it cannot do without came, and
- * that each vcpu is whole. What is inside one record, the walk checks.
+ * What a restore checks across the records of a state: that the pages it cannot do without came,
+ * that each vcpu is whole, and that there is state of a device model if the domain has one. What is inside one record, the walk checks.
  */
 #ifndef XENSR_TOOLS_STATE_CHECK_H
 #define XENSR_TOOLS_STATE_CHECK_H
@@ -12,8 +12,23 @@
 
 #define STATE_PARAMS 64 /* more than there are HVM_PARAM_* */
 
+/* Does the domain of xl's configuration have one? */
+enum device_model {
+	DEVICE_MODEL_UNKNOWN,
+	DEVICE_MODEL_NEEDED,
+	DEVICE_MODEL_NONE,
+};
+
 struct state_check {
 	struct pfn_set populated; /* pfns that have memory */
+
+	/* xl's configuration, once asked for. */
+	bool asked_device_model;
+	enum device_model device_model;
+
+	/* Since VERIFY: pages come to be compared and change nothing. */
+	bool verifying;
+	uint64_t verify_pages;
 
 	/* HVM: the parameters of this checkpoint. */
 	bool have_param[STATE_PARAMS];
@@ -31,7 +46,7 @@ struct state_check {
 void state_check_release(struct state_check *state);
 
 /*
- * Take a record of the domain stream that the walk has told. Findings go to the walk. Returns 0, or
+ * Take a record that the walk has told. Findings go to the walk. Returns 0, or
  * -1 (out of memory).
  */
 int state_check_record(struct state_check *state, struct walk *walk,

@@ -73,6 +73,8 @@ struct walk {
 
 	/* walk_libxl's */
 	bool in_checkpoint; /* between CHECKPOINT and CHECKPOINT_END */
+	/* A bit for each type of the toolstack's part of this state; at its end still there. */
+	uint32_t libxl_seen;
 
 	struct body body; /* of the record at work */
 };

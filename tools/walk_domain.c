@@ -322,13 +322,17 @@ static int walk_record(struct walk *walk, struct walk_record *record)
 	return rc;
 }
 
-/* A CHECKPOINT came. In a libxl stream CHECKPOINT_END completes it. */
-static void note_checkpoint(struct walk *walk, bool good)
+/*
+ * A CHECKPOINT came. In a libxl stream CHECKPOINT_END completes it. After an error no restore gets
+ * this far.
+ */
+static void note_checkpoint(struct walk *walk)
 {
 	walk->checkpoints++;
 	if (walk->in_libxl) {
 		walk->in_checkpoint = true;
-	} else if (good) {
+		walk->libxl_seen = 0;
+	} else if (!walk->met_error) {
 		walk->image->checkpoints = walk->checkpoints;
 		walk->image->complete = true;
 	}
@@ -372,14 +376,14 @@ int walk_domain(struct walk *walk)
 		if (rc <= 0)
 			return rc;
 		if (header.type == REC_CHECKPOINT && header.length == 0) {
-			note_checkpoint(walk, record.good);
+			note_checkpoint(walk);
 			if (walk->in_libxl)
 				return 0;
 		}
 		if (header.type == REC_END && header.length == 0) {
 			walk->domain_ended = true;
 			walk->ended = !walk->in_libxl;
-			if (record.good && !walk->in_libxl)
+			if (!walk->in_libxl && !walk->met_error)
 				walk->image->complete = true;
 			return 0;
 		}

@@ -19,6 +19,8 @@ static int walk_header(struct walk *walk)
 	return walk_tell_error(walk);
 }
 
+#define BIT(type) (1u << (type))
+
 /* Is this the moment for it? */
 static void check_order(struct walk *walk, uint32_t type)
 {
@@ -39,6 +41,9 @@ static void check_order(struct walk *walk, uint32_t type)
 			walk_find(walk, WALK_ERROR, "comes before LIBXC_CONTEXT");
 		else if (walk->image->headers.guest_type == GUEST_X86_PV)
 			walk_find(walk, WALK_ERROR, "does not belong to an x86 PV guest");
+		else if (walk->libxl_seen & BIT(type))
+			walk_find(walk, WALK_ERROR, "comes a second time");
+		walk->libxl_seen |= BIT(type);
 		break;
 	case LIBXL_CHECKPOINT_END:
 		if (!walk->in_checkpoint)
@@ -94,12 +99,15 @@ static int walk_record(struct walk *walk, struct walk_record *record)
 	return rc;
 }
 
-/* CHECKPOINT_END: the checkpoint is whole. */
+/* CHECKPOINT_END: the checkpoint is whole, if nothing in it is damaged. */
 static void note_checkpoint_end(struct walk *walk)
 {
 	if (!walk->in_checkpoint)
 		return;
+	walk->libxl_seen = 0;
 	walk->in_checkpoint = false;
+	if (walk->met_error)
+		return;
 	walk->image->checkpoints = walk->checkpoints;
 	walk->image->complete = true;
 }

@@ -93,6 +93,9 @@ static int check_p2m_frames(struct restore_ctx *restore, const struct wire_x86_p
 				"a p2m up to pfn %#x is too large for domain %u, which may have "
 				"%" PRIu64 " pages",
 				head->end_pfn, restore->domid, (uint64_t)restore->info.max_pages);
+	if (pv->nr_p2m_frames == 0 && head->start_pfn / pv->layout.fpp > 0)
+		return ctx_fail(&restore->ctx, EBADMSG, "begins at pfn %#x, not at 0",
+				head->start_pfn);
 	if (head->start_pfn / pv->layout.fpp > pv->nr_p2m_frames)
 		return ctx_fail(&restore->ctx, EBADMSG,
 				"begins at pfn %#x and leaves a gap behind pfn %#" PRIx64,

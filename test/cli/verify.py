@@ -117,7 +117,11 @@ class Findings(CliCase):
         parts = pv(p2m=built.p2m_frames(0x200, 0x3ff, 0x10))
         self.check(parts, DAMAGED,
                    f"error: X86_PV_P2M_FRAMES record at offset {self.at(parts, 'p2m')}: begins at "
-                   "pfn 0x200 and leaves a gap behind pfn 0xffffffffffffffff")
+                   "pfn 0x200, not at 0")
+        parts = built.inserted(pv(), "tsc", built.p2m_frames(0x800, 0x9ff, 0x10))
+        self.check(parts, DAMAGED,
+                   f"error: X86_PV_P2M_FRAMES record at offset {self.at(parts, 'new')}: begins at "
+                   "pfn 0x800 and leaves a gap behind pfn 0x5ff")
         parts = pv(p2m=built.p2m_frames(0, 0x1ff, 0x13))
         self.check(parts, DAMAGED,
                    f"error: END record at offset {self.at(parts, 'end')}: a page of the p2m is pfn "
@@ -184,6 +188,41 @@ class Findings(CliCase):
                    f"error: libxl EMULATOR_CONTEXT record at offset {self.at(parts, 'emulator')}: "
                    "does not belong to an x86 PV guest")
 
+    def test_emulator_twice(self):
+        for part, title in (("emulator", "EMULATOR_CONTEXT"),
+                            ("xenstore", "EMULATOR_XENSTORE_DATA")):
+            parts = built.inserted(xl(), "libxl end", xl()[part])
+            self.check(parts, DAMAGED,
+                       f"error: libxl {title} record at offset {self.at(parts, 'new')}: comes a "
+                       "second time")
+
+    def test_emulator_that_is_missing(self):
+        parts = built.without(xl(), "emulator")
+        self.check(parts, DAMAGED,
+                   f"error: libxl END record at offset {self.at(parts, 'libxl end')}: the image is "
+                   "incomplete, there was no EMULATOR_CONTEXT")
+        # Nobody knows what kind of domain it was, or it had no device model.
+        for config in (b'{"c_info": {}}', b'{"c_info": {"type": 7}}', b'[]',
+                       b'{"c_info": {"type": "pvh"}}',
+                       b'{"c_info": {"type": "hvm"}, "b_info": {"device_model_version": "none"}}'):
+            self.check(built.without(xl(config), "emulator", "xenstore"), FINE)
+        self.check(built.without(xl(), "xl", "emulator"), FINE)
+
+    def test_emulator_of_a_pvh_guest(self):
+        parts = built.without(xl(b'{"c_info": {"type": "pvh"}}'), "xenstore")
+        self.check(parts, DAMAGED,
+                   f"error: libxl EMULATOR_CONTEXT record at offset {self.at(parts, 'emulator')}: "
+                   "does not belong to a PVH guest, which is what the configuration says it is")
+
+    def test_verify_data_that_does_not_come(self):
+        parts = built.inserted(hvm(), "tsc", built.VERIFY)
+        self.check(parts, DAMAGED,
+                   f"error: END record at offset {self.at(parts, 'end')}: verify data was promised, "
+                   "and none came")
+        # They are compared and change nothing: the console page stays.
+        parts["new"] += built.page_data((0x20, built.NORMAL, 1), (0x22, built.INVALID, None))
+        self.check(parts, FINE)
+
     def test_legacy(self):
         legacy = b"\0\0\1\0\0\0\0\0" + b"\xff" * 8 + bytes(64)
         report = self.facts("verify", "--json", self.file(legacy), code=DAMAGED)[0]
@@ -230,11 +269,7 @@ class Checkpoints(CliCase):
         self.assertIn("; a restore takes checkpoint 2\n", out)
 
     def test_within_libxl(self):
-        parts = built.libxl_checkpointed()
-        for name in ("context", "context 2"):
-            parts[name] = hvm()["context"]
-        parts["params"] = parts["params 2"] = hvm()["params"]
-        parts["emulator 1"] = parts["emulator 2"] = built.emulator(3, cli_case.SAVEVM)
+        parts = self.within_libxl()
         code, out, _ = self.run_text("verify", self.file(parts))
         self.assertEqual(code, DIFFERENT, out)
         self.assertIn("2 complete checkpoints", out)
@@ -243,9 +278,34 @@ class Checkpoints(CliCase):
         self.assertEqual(code, DIFFERENT, out)
         self.assertIn("1 complete checkpoints", out)
 
+    def within_libxl(self):
+        parts = built.libxl_checkpointed()
+        for name in ("context", "context 2"):
+            parts[name] = hvm()["context"]
+        parts["params"] = parts["params 2"] = hvm()["params"]
+        parts["emulator 1"] = parts["emulator 2"] = built.emulator(3, cli_case.SAVEVM)
+        return parts
+
+    def test_emulator_of_each(self):
+        parts = {"xl": xl()["xl"], **self.within_libxl()}
+        self.assertEqual(self.run_text("verify", self.file(parts))[0], DIFFERENT)
+        parts = built.without(parts, "emulator 2")
+        code, out, _ = self.run_text("verify", self.file(parts))
+        self.assertEqual(code, DAMAGED)
+        self.assertIn(f"libxl CHECKPOINT_END record at offset "
+                      f"{built.offset_of(parts, 'checkpoint end 2')}: the image is incomplete, there "
+                      "was no EMULATOR_CONTEXT\n", out)
+        self.assertIn("1 complete checkpoints", out)
+
+    def test_damaged_ones_do_not_count(self):
+        for parts in (checkpointed(), self.within_libxl()):
+            parts = built.inserted(parts, "context", built.record(0x55))
+            report = self.facts("verify", "--json", self.file(parts), code=DAMAGED)[0]
+            self.assertEqual(report["checkpoints"], 0)
+
     def test_asked_for(self):
         self.assertEqual(self.run_text("verify", "--checkpointed", self.file(checkpointed()))[0], FINE)
-        verify = built.inserted(hvm(), "tsc", built.VERIFY)
+        verify = built.inserted(hvm(), "tsc", built.VERIFY + hvm()["pages"])
         self.assertEqual(self.run_text("verify", self.file(verify))[0], FINE)
         code, out, _ = self.run_text("verify", "--checkpointed", self.file(verify))
         self.assertEqual(code, DAMAGED)

@@ -161,7 +161,7 @@ class PvStreams(SimCase):
         frames = self.stream.first(se.P2M_FRAMES)
         frames.put("II", 0, 512, frames.get("I", 4))
         del frames.body[8:16]
-        self.refused("leaves a gap")
+        self.refused("begins at pfn 0x200, not at 0")
 
     def test_p2m_page_that_did_not_come(self):
         frames = self.stream.first(se.P2M_FRAMES)

@@ -235,6 +235,39 @@ START_TEST(goes_on)
 }
 END_TEST
 
+/* A state counts as complete only if nothing before its end was found to be damaged. */
+START_TEST(complete_without_errors)
+{
+	static const struct walk_ops ops = {0};
+
+	for (int damaged = 0; damaged < 2; damaged++) {
+		for (int checkpointed = 0; checkpointed < 2; checkpointed++) {
+			struct stream s = {0};
+			struct image image = {0};
+			struct source source;
+			struct walk walk;
+			char path[64];
+			int fd;
+
+			stream_of(&s, 3, GUEST_X86_HVM, good_hvm, COUNT(good_hvm));
+			if (damaged)
+				stream_record(&s, 0x77, NULL, 0);
+			stream_good_record(&s, checkpointed ? REC_CHECKPOINT : REC_END);
+			fd = stream_file(&s);
+			snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+			ck_assert_int_eq(source_open(&source, path, SKIP_SEEK), 0);
+			ck_assert_int_eq(walk_run(&walk, &source, &image, false, &ops, NULL), 0);
+			ck_assert_int_eq(image.complete, !damaged);
+			ck_assert_uint_eq(image.checkpoints, checkpointed && !damaged);
+			walk_release(&walk);
+			source_close(&source);
+			close(fd);
+			stream_release(&s);
+		}
+	}
+}
+END_TEST
+
 /* The last content of a pfn counts, a type without content takes it away. */
 START_TEST(last_content_wins)
 {
@@ -284,6 +317,7 @@ int main(void)
 	tcase_add_test(tc, hvm_cuts);
 	tcase_add_test(tc, pv_cuts);
 	tcase_add_test(tc, goes_on);
+	tcase_add_test(tc, complete_without_errors);
 	tcase_add_test(tc, last_content_wins);
 	return unit_main(suite_create("tools_walk"), tc);
 }
