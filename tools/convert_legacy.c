@@ -112,6 +112,7 @@ static int read_tsc_info(struct legacy *legacy)
 	if (io_read(legacy->in, &body, sizeof(body)))
 		return -1;
 	legacy->have_tsc = true;
+	legacy->tsc_offset = legacy->in->record_offset;
 	legacy->tsc = (struct wire_x86_tsc_info){
 		.mode = body.mode,
 		.khz = body.khz,
@@ -275,18 +276,25 @@ static int check_wrapping(struct legacy *legacy)
 			"place: choose --format=libxl, or --format=domain to leave that out");
 }
 
+static int write_tsc(struct legacy *legacy)
+{
+	if (!legacy->have_tsc)
+		return 0;
+	ctx_enter(legacy->in, chunks[-CHUNK_TSC_INFO].title, XENSR_NO_RECORD, legacy->tsc_offset);
+	return convert_record(legacy->convert, REC_X86_TSC_INFO, &legacy->tsc, sizeof(legacy->tsc));
+}
+
+/* What is wrong with a record is told of where in the input it came from. */
 static int write_state(struct legacy *legacy)
 {
 	struct convert *convert = legacy->convert;
 
 	ctx_leave(legacy->in);
-	if (check_wrapping(legacy))
-		return -1;
-	if (legacy->have_tsc &&
-	    convert_record(convert, REC_X86_TSC_INFO, &legacy->tsc, sizeof(legacy->tsc)))
+	if (check_wrapping(legacy) || write_tsc(legacy))
 		return -1;
 	if (legacy->hvm ? legacy_hvm_write(legacy) : legacy_pv_write(legacy))
 		return -1;
+	ctx_enter(legacy->in, "end of the image", XENSR_NO_RECORD, legacy->in->offset);
 	if (convert_record(convert, REC_END, NULL, 0))
 		return -1;
 	if (!convert->wrapped)

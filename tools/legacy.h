@@ -31,6 +31,7 @@ struct legacy {
 	bool last;      /* the tail that comes next is the last */
 	uint64_t online[LEGACY_VCPUS / 64];
 	bool have_tsc;
+	uint64_t tsc_offset; /* in the input, as all of these */
 	struct wire_x86_tsc_info tsc;
 	uint64_t has_param; /* bit N: param[N] is set */
 	uint64_t param[LEGACY_PARAMS];
@@ -45,11 +46,15 @@ struct legacy {
 	/* The tail: for each vcpu basic, extended and xsave state, one after the other. */
 	struct body vcpus;
 	size_t vcpus_octets;
+	uint64_t vcpus_offset;
 	uint8_t shared_info[PAGE_OCTETS];
+	uint64_t shared_info_offset;
 
 	/* HVM. */
+	uint64_t params_offset; /* of those in the tail */
 	struct body context;
 	size_t context_octets;
+	uint64_t context_offset;
 	struct body model;
 	size_t model_octets;
 	bool have_model;

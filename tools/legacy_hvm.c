@@ -30,6 +30,9 @@
 /* What a 64-bit toolstack's structure has behind its last member. */
 #define LEAKED_OCTETS 4u
 
+static const char params_title[] = "magic pfns";
+static const char context_title[] = "hvm context";
+
 /* ---- chunks ------------------------------------------------------------------------------------ */
 
 static void set_param(struct legacy *legacy, uint32_t index, uint64_t value)
@@ -157,13 +160,15 @@ int legacy_hvm_tail(struct legacy *legacy)
 	uint64_t pfns[3]; /* ioreq, bufioreq, store */
 	uint32_t octets;
 
-	ctx_enter(in, "magic pfns", XENSR_NO_RECORD, in->offset);
+	legacy->params_offset = in->offset;
+	ctx_enter(in, params_title, XENSR_NO_RECORD, legacy->params_offset);
 	if (io_read(in, pfns, sizeof(pfns)))
 		return -1;
 	for (unsigned i = 0; i < 3; i++)
 		set_magic_pfn(legacy, indices[i], pfns[i]);
 
-	ctx_enter(in, "hvm context", XENSR_NO_RECORD, in->offset);
+	legacy->context_offset = in->offset;
+	ctx_enter(in, context_title, XENSR_NO_RECORD, legacy->context_offset);
 	if (io_read(in, &octets, sizeof(octets)))
 		return -1;
 	if (octets > CONTEXT_MAX)
@@ -212,12 +217,14 @@ static int write_params(struct legacy *legacy)
 								  .value = legacy->param[index]};
 	}
 	body.head.count = n;
+	ctx_enter(legacy->in, params_title, XENSR_NO_RECORD, legacy->params_offset);
 	return convert_record(legacy->convert, REC_HVM_PARAMS, &body,
 			      (uint32_t)(sizeof(body.head) + n * sizeof(*body.param)));
 }
 
 int legacy_hvm_write(struct legacy *legacy)
 {
+	ctx_enter(legacy->in, context_title, XENSR_NO_RECORD, legacy->context_offset);
 	if (convert_record(legacy->convert, REC_HVM_CONTEXT, legacy->context.octets,
 			   (uint32_t)legacy->context_octets))
 		return -1;

@@ -16,6 +16,8 @@
 #define EXTENDED_OCTETS 128u
 #define XSAVE_HEADER    16u /* u64 mask, u64 octets that follow */
 
+static const char shared_info_title[] = "shared info";
+
 /* The blocks have some kilooctets. */
 #define EXTENDED_INFO_MAX (1u << 20)
 
@@ -209,14 +211,34 @@ static int read_xsave(struct legacy *legacy)
 	return keep(legacy, legacy->xsave_octets);
 }
 
+#define VCPU_TITLE 32
+
+/* Errors are those of this vcpu, whose state begins at offset; until ctx_leave. */
+static void enter_vcpu(struct legacy *legacy, char what[VCPU_TITLE], uint32_t vcpu, uint64_t offset)
+{
+	snprintf(what, VCPU_TITLE, "vcpu %u", vcpu);
+	ctx_enter(legacy->in, what, XENSR_NO_RECORD, offset);
+}
+
+/* What each vcpu has in the input. */
+static uint64_t vcpu_size(const struct legacy *legacy)
+{
+	uint64_t octets = legacy->vcpu_octets;
+
+	if (legacy->extended)
+		octets += EXTENDED_OCTETS;
+	if (legacy->xsave_octets)
+		octets += XSAVE_HEADER + legacy->xsave_octets;
+	return octets;
+}
+
 static int read_vcpu(struct legacy *legacy, uint32_t vcpu)
 {
 	struct xensr_ctx *in = legacy->in;
-	char what[32];
+	char what[VCPU_TITLE];
 	int rc;
 
-	snprintf(what, sizeof(what), "vcpu %u", vcpu);
-	ctx_enter(in, what, XENSR_NO_RECORD, in->offset);
+	enter_vcpu(legacy, what, vcpu, in->offset);
 	rc = keep(legacy, legacy->vcpu_octets);
 	if (rc == 0 && legacy->extended)
 		rc = keep(legacy, EXTENDED_OCTETS);
@@ -238,11 +260,13 @@ int legacy_pv_tail(struct legacy *legacy)
 	if (skip_unmapped(legacy))
 		return -1;
 	legacy->vcpus_octets = 0;
+	legacy->vcpus_offset = in->offset;
 	for (uint32_t vcpu = 0; vcpu < LEGACY_VCPUS; vcpu++) {
 		if (is_online(legacy, vcpu) && read_vcpu(legacy, vcpu))
 			return -1;
 	}
-	ctx_enter(in, "shared info", XENSR_NO_RECORD, in->offset);
+	legacy->shared_info_offset = in->offset;
+	ctx_enter(in, shared_info_title, XENSR_NO_RECORD, legacy->shared_info_offset);
 	return io_read(in, legacy->shared_info, sizeof(legacy->shared_info));
 }
 
@@ -260,22 +284,36 @@ static int write_part(struct legacy *legacy, struct cursor *c, uint32_t type, ui
 	return convert_record(legacy->convert, type, legacy->body.octets, whole);
 }
 
+static int write_vcpu(struct legacy *legacy, struct cursor *c, uint32_t vcpu, uint64_t offset)
+{
+	char what[VCPU_TITLE];
+	int rc;
+
+	enter_vcpu(legacy, what, vcpu, offset);
+	rc = write_part(legacy, c, REC_X86_PV_VCPU_BASIC, vcpu, legacy->vcpu_octets);
+	if (rc == 0 && legacy->extended)
+		rc = write_part(legacy, c, REC_X86_PV_VCPU_EXTENDED, vcpu, EXTENDED_OCTETS);
+	if (rc == 0 && legacy->xsave_octets)
+		rc = write_part(legacy, c, REC_X86_PV_VCPU_XSAVE, vcpu, legacy->xsave_octets);
+	ctx_leave(legacy->in); /* `what` ends here */
+	return rc;
+}
+
 int legacy_pv_write(struct legacy *legacy)
 {
 	struct cursor c = cursor_over(legacy->vcpus.octets, legacy->vcpus_octets);
+	uint64_t offset = legacy->vcpus_offset;
 
+	ctx_enter(legacy->in, shared_info_title, XENSR_NO_RECORD, legacy->shared_info_offset);
 	if (convert_record(legacy->convert, REC_SHARED_INFO, legacy->shared_info,
 			   sizeof(legacy->shared_info)))
 		return -1;
 	for (uint32_t vcpu = 0; vcpu < LEGACY_VCPUS; vcpu++) {
 		if (!is_online(legacy, vcpu))
 			continue;
-		if (write_part(legacy, &c, REC_X86_PV_VCPU_BASIC, vcpu, legacy->vcpu_octets) ||
-		    (legacy->extended &&
-		     write_part(legacy, &c, REC_X86_PV_VCPU_EXTENDED, vcpu, EXTENDED_OCTETS)) ||
-		    (legacy->xsave_octets &&
-		     write_part(legacy, &c, REC_X86_PV_VCPU_XSAVE, vcpu, legacy->xsave_octets)))
+		if (write_vcpu(legacy, &c, vcpu, offset))
 			return -1;
+		offset += vcpu_size(legacy);
 	}
 	return 0;
 }
