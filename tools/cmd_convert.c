@@ -217,6 +217,15 @@ out:
 	return code;
 }
 
+/* The index, too, opened the input by its name. */
+static bool is_same_file(const struct convert *convert, const struct image *image)
+{
+	struct stat ours, indexed;
+
+	return !fstat(convert->in.io_fd, &ours) && !fstat(image->fd, &indexed) &&
+	       ours.st_dev == indexed.st_dev && ours.st_ino == indexed.st_ino;
+}
+
 /*
  * A file is indexed first: that tells whether it is checkpointed, and damage before anything is
  * written. Returns an exit_code, or -1 to go on.
@@ -224,17 +233,21 @@ out:
 static int index_file(struct options *options, struct image *image)
 {
 	struct image_error err;
+	int failed = image_open(image, options->convert.in_path, &err), errnum = errno;
 
-	if (image_open(image, options->convert.in_path, &err)) {
-		bool cut = errno == ENODATA || errno == EBADMSG;
+	if (image->fd >= 0 && !is_same_file(&options->convert, image))
+		return say(options->convert.in_path, "it has been replaced meanwhile",
+			   EXIT_TROUBLE);
+	if (failed) {
+		bool cut = errnum == ENODATA || errnum == EBADMSG;
 
 		/* What came after the last complete checkpoint is not of interest. */
 		if (image->kind == IMAGE_LEGACY && cut)
 			return -1;
 		if (!(cut && image->checkpoints && image->complete))
-			return say_image_error(&err, errno);
+			return say_image_error(&err, errnum);
 		/* That it ends behind one is how such a stream ends. */
-		if (errno != ENODATA || err.offset != image->octets)
+		if (errnum != ENODATA || err.offset != image->octets)
 			command_error(name, "warning: %s", err.text);
 	}
 	if (options->checkpoint && image_select(image, options->checkpoint, &err))

@@ -7,6 +7,7 @@ import signal
 import stat
 import struct
 import subprocess
+import sys
 import time
 
 import cli_case
@@ -18,6 +19,17 @@ from replication_case import ReplicationCase
 from stream_edit import P2M_FRAMES, PAGE_DATA, STATIC_DATA_END, VERIFY, Stream
 
 LIBXL = built.libxl_header() + built.record(1)
+
+# The two names change places until standard input ends.
+SWAP = """
+import ctypes, os, select, sys
+one, other = (os.fsencode(path) for path in sys.argv[1:])
+libc = ctypes.CDLL(None, use_errno=True)
+while not select.select([0], [], [], 0)[0]:
+    for _ in range(100):
+        if libc.renameat2(-100, one, -100, other, 2):
+            sys.exit(os.strerror(ctypes.get_errno()))
+"""
 
 
 class ConvertCase(CliCase):
@@ -346,6 +358,26 @@ class Checkpointed(ConvertCase):
                 USAGE, "",
                 "xensr convert: -: a checkpointed stream is converted from a file, not a pipe\n"))
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_replaced(self):
+        """Another file gets the input's name: what comes out is of one of the two, or nothing."""
+        expected = {self.convert(self.in_libxl()), self.convert(self.bare())}
+        libxl, bare = self.file(self.in_libxl()), self.file(self.bare(), "other")
+        out = os.path.join(self.folder, "out")
+        told = f"xensr convert: {libxl}: it has been replaced meanwhile\n"
+        answers, deadline = set(), time.monotonic() + 60
+        with subprocess.Popen([sys.executable, "-c", SWAP, libxl, bare],
+                              stdin=subprocess.PIPE) as swapping:
+            while told not in answers and time.monotonic() < deadline:
+                code, _, errors = self.run_text("convert", libxl, out)
+                answers.add(errors)
+                self.assertEqual((code, errors), (TROUBLE, told) if errors else (FINE, ""))
+                if code == FINE:
+                    with open(out, "rb") as file:
+                        self.assertIn(file.read(), expected)
+            swapping.stdin.close()
+        self.assertEqual(swapping.returncode, 0)
+        self.assertIn(told, answers)
 
 
 class GrowingP2m(ConvertCase):
