@@ -150,8 +150,10 @@ int image_open(struct image *image, const char *path, struct image_error *err)
 	/* Damaged: what came before may be looked at all the same. */
 	if (rc && errnum != EBADMSG && errnum != ENODATA)
 		return -1;
-	if (image_select(image, image->checkpoints, rc ? &ignored : err))
+	if (image_select(image, image->checkpoints, rc ? &ignored : err)) {
+		image->complete = false;
 		return -1;
+	}
 	errno = errnum;
 	return rc;
 }
@@ -219,6 +221,37 @@ int image_read_pages(const struct image *image, const struct image_page *page, s
 	return 0;
 }
 
+/* For checks of what is read a second time. */
+static void enter(struct xensr_ctx *ctx, const struct image_record *record)
+{
+	ctx_init(ctx, -1, &(struct xensr_reports){0});
+	ctx_enter(ctx, record_title(record->type), record->type, record->offset);
+}
+
+static int changed(const struct image *image, const struct xensr_ctx *ctx, uint64_t offset,
+		   struct image_error *err)
+{
+	return fail(err, image, EBADMSG, offset, "it has changed meanwhile: %s", ctx->err.text);
+}
+
+/*
+ * The index checked it as the file was then; who uses it relies on what is in memory now. A record
+ * that the format does not know has nothing to be checked.
+ */
+static int check_body(const struct image *image, const struct image_record *record, void *body,
+		      struct image_error *err)
+{
+	const struct record rec = {.type = record->type, .length = record->length, .body = body};
+	struct xensr_ctx ctx;
+
+	if (record->layer != LAYER_DOMAIN || !record_rule(record->type))
+		return 0;
+	enter(&ctx, record);
+	if (record_check_body(&ctx, &rec, image->guest_width))
+		return changed(image, &ctx, record->offset, err);
+	return 0;
+}
+
 int image_read_body(const struct image *image, const struct image_record *record, void **body,
 		    struct image_error *err)
 {
@@ -231,7 +264,8 @@ int image_read_body(const struct image *image, const struct image_record *record
 		return fail(err, image, ENOMEM, record->offset, "no room for %u octets",
 			    record->length);
 	if (read_at(image, *body, record->length,
-		    record->offset + sizeof(struct wire_record_header), err)) {
+		    record->offset + sizeof(struct wire_record_header), err) ||
+	    check_body(image, record, *body, err)) {
 		free(*body);
 		*body = NULL;
 		return -1;
@@ -261,15 +295,23 @@ static int load_entries(const struct image *image, const struct image_record *re
 	uint64_t content =
 		record->offset + sizeof(struct wire_record_header) + page_data_front(record->count);
 	uint64_t some[1024];
+	uint32_t data_pages = 0;
+	struct xensr_ctx ctx;
 
+	enter(&ctx, record);
 	for (uint32_t done = 0; done < record->count;) {
-		uint32_t n = record->count - done;
+		uint32_t n = record->count - done, some_data, populated;
 
 		if (n > sizeof(some) / sizeof(*some))
 			n = sizeof(some) / sizeof(*some);
 		if (read_at(image, some, n * sizeof(*some), at, err))
 			return -1;
 		at += n * sizeof(*some);
+		/* Offsets follow from the types: they are to lie where the index found pages. */
+		if (pages_check_entries(&ctx, image->headers.guest_type, some, n, &some_data,
+					&populated))
+			return changed(image, &ctx, record->offset, err);
+		data_pages += some_data;
 		for (uint32_t i = 0; i < n; i++, done++) {
 			enum page_type type = page_entry_type(some[i]);
 			bool data = page_type_has_data(type);
@@ -282,6 +324,11 @@ static int load_entries(const struct image *image, const struct image_record *re
 			content += data ? PAGE_OCTETS : 0;
 		}
 	}
+	if (data_pages != record->data_pages)
+		return fail(err, image, EBADMSG, record->offset,
+			    "it has changed meanwhile: record at offset %" PRIu64
+			    " has %u pages, not %u",
+			    record->offset, data_pages, record->data_pages);
 	return 0;
 }
 
@@ -379,8 +426,11 @@ int image_select(struct image *image, uint32_t checkpoint, struct image_error *e
 
 		if (!is_pages(record) || !in_state(image, record))
 			continue;
-		if (load_entries(image, record, image->pages + at, err))
+		if (load_entries(image, record, image->pages + at, err)) {
+			free(image->pages);
+			image->pages = NULL;
 			return -1;
+		}
 		at += record->count;
 	}
 	return arrange_pages(image, n, err);
@@ -436,7 +486,8 @@ const struct image_record *image_next_record(const struct image *image,
 					     const struct image_record *after,
 					     enum image_layer layer, uint32_t type)
 {
-	const struct image_record *last = image_state_record(image, layer, type);
+	/* It says which checkpoint it is that the state's last ones belong to, as each of them does. */
+	const struct image_record *last = after ? after : image_state_record(image, layer, type);
 	size_t i = after ? (size_t)(after - image->records) + 1 : 0;
 
 	for (; last && i < image->record_count; i++) {

@@ -125,7 +125,9 @@ int image_read_pages(const struct image *image, const struct image_page *page, s
 
 /*
  * The body of a record (not PAGE_DATA or LIBXC_CONTEXT), in memory the caller frees; never NULL on
- * success. Returns 0, or -1 with errno and *err.
+ * success. It has passed the format's checks as it is in memory (record_check_body; the length is that
+ * of the index), whatever happened to the file since. Returns 0, or -1 with errno and *err (EBADMSG: it
+ * has changed).
  */
 int image_read_body(const struct image *image, const struct image_record *record, void **body,
 		    struct image_error *err);
