@@ -32,72 +32,103 @@ struct options {
 	const char *a, *b;
 };
 
-/* A place in the path to the member that is compared. */
-struct path {
-	const struct path *parent;
-	const char *name; /* NULL: the root */
+/* What is compared. */
+struct states {
+	json_t *a, *b;
 };
 
+/* The parts of state_json(), and how many differences each has. */
+static const char *const part_names[] = {
+	"headers", "records",     "registers",   "vcpus",  "hvm_params", "tsc",      "cpuid",
+	"msrs",    "hvm_context", "shared_info", "config", "xenstore",   "emulator",
+};
+#define PARTS (sizeof(part_names) / sizeof(part_names[0]))
+
+/* Of all differences outside memory so many are listed; octets of a path that are shown. */
+#define LISTED_MOST 100000u
+#define PATH_MOST   1024u
+
+/*
+ * A walk over two states, which ends at each difference. The path to the members that are compared
+ * is the same text all the way: longer by a name on the way down, shorter by it on the way up.
+ */
 struct comparison {
-	json_t *found;            /* objects { "what", "a", "b" }, in order */
-	uint64_t *part_count;     /* differences, by part of the state */
-	const char *const *parts; /* its members, NULL behind the last one */
-	bool failed;              /* no memory */
+	char path[PATH_MOST];
+	size_t length; /* of the path; what goes beyond its room is not in it */
+	uint64_t count;
+	uint64_t part_count[PARTS]; /* differences, by part of the state */
+	/* For the first LISTED_MOST differences; NULL: they are only counted. */
+	void (*list)(struct comparison *c, json_t *a, json_t *b);
+	bool failed; /* no memory to list one */
 };
 
-#define PATH_TEXT 4096
-
-static size_t path_text(const struct path *path, char text[PATH_TEXT])
+/* Where the path is to be cut back to. */
+static size_t path_enter(struct comparison *c, const char *name)
 {
-	size_t at;
+	const char *between = c->length ? ": " : "";
+	size_t before = c->length, left = sizeof(c->path) - before;
+	int n = snprintf(c->path + before, left, "%s%.*s", between, (int)left, name);
 
-	if (!path->name) {
-		text[0] = '\0';
-		return 0;
+	c->length += (size_t)n < left ? (size_t)n : left - 1;
+	return before;
+}
+
+static void path_leave(struct comparison *c, size_t before)
+{
+	c->length = before;
+	c->path[before] = '\0';
+}
+
+/* The part of the state that the path leads into is its first step. */
+static size_t part_at(const char *path)
+{
+	size_t part = 0;
+
+	while (part < PARTS) {
+		size_t n = strlen(part_names[part]);
+
+		if (!strncmp(path, part_names[part], n) && (path[n] == ':' || !path[n]))
+			break;
+		part++;
 	}
-	at = path_text(path->parent, text);
-	snprintf(text + at, PATH_TEXT - at, "%s%s", at ? ": " : "", path->name);
-	return strlen(text);
+	return part;
 }
 
-/* The part of the state that a path leads into: its first step. */
-static const char *part_of(const struct path *path)
+static void found(struct comparison *c, json_t *a, json_t *b)
 {
-	while (path->parent && path->parent->name)
-		path = path->parent;
-	return path->name;
+	size_t part = part_at(c->path);
+
+	if (c->list && c->count < LISTED_MOST)
+		c->list(c, a, b);
+	c->count++;
+	if (part < PARTS)
+		c->part_count[part]++;
 }
 
-static void found(struct comparison *c, const struct path *path, json_t *a, json_t *b)
+static void compare_values(struct comparison *c, json_t *a, json_t *b);
+
+static void compare_members(struct comparison *c, const char *name, json_t *a, json_t *b)
 {
-	char text[PATH_TEXT];
-	json_t *difference;
+	size_t before = path_enter(c, name);
 
-	path_text(path, text);
-	difference = json_pack("{s:s, s:O?, s:O?}", "what", text, "a", a, "b", b);
-	if (json_array_append_new(c->found, difference))
-		c->failed = true;
-	for (size_t i = 0; c->parts[i]; i++)
-		c->part_count[i] += !strcmp(c->parts[i], part_of(path));
+	compare_values(c, a, b);
+	path_leave(c, before);
 }
 
-static void compare_values(struct comparison *c, const struct path *path, json_t *a, json_t *b);
-
-static void compare_objects(struct comparison *c, const struct path *path, json_t *a, json_t *b)
+static void compare_objects(struct comparison *c, json_t *a, json_t *b)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(a, key, value)
-		compare_values(c, &(struct path){path, key}, value, json_object_get(b, key));
+	json_object_foreach(a, key, value) compare_members(c, key, value, json_object_get(b, key));
 	json_object_foreach(b, key, value)
 	{
 		if (!json_object_get(a, key))
-			compare_values(c, &(struct path){path, key}, NULL, value);
+			compare_members(c, key, NULL, value);
 	}
 }
 
-static void compare_arrays(struct comparison *c, const struct path *path, json_t *a, json_t *b)
+static void compare_arrays(struct comparison *c, json_t *a, json_t *b)
 {
 	size_t n =
 		json_array_size(a) > json_array_size(b) ? json_array_size(a) : json_array_size(b);
@@ -106,30 +137,22 @@ static void compare_arrays(struct comparison *c, const struct path *path, json_t
 		char number[24];
 
 		snprintf(number, sizeof(number), "[%zu]", i);
-		compare_values(c, &(struct path){path, number}, json_array_get(a, i),
-			       json_array_get(b, i));
+		compare_members(c, number, json_array_get(a, i), json_array_get(b, i));
 	}
 }
 
 /* As deep as a parser of JSON lets objects be. */
-static void compare_values(struct comparison *c, const struct path *path, json_t *a, json_t *b)
+static void compare_values(struct comparison *c, json_t *a, json_t *b)
 {
 	if (json_is_object(a) && json_is_object(b))
-		compare_objects(c, path, a, b);
+		compare_objects(c, a, b);
 	else if (json_is_array(a) && json_is_array(b))
-		compare_arrays(c, path, a, b);
+		compare_arrays(c, a, b);
 	else if (!a || !b || !json_equal(a, b))
-		found(c, path, a, b);
+		found(c, a, b);
 }
 
 /* ---- printing ---------------------------------------------------------------------------------- */
-
-/* The parts of state_json(), and how many differences each has. */
-static const char *const part_names[] = {
-	"headers", "records",     "registers",   "vcpus",  "hvm_params", "tsc",      "cpuid",
-	"msrs",    "hvm_context", "shared_info", "config", "xenstore",   "emulator", NULL,
-};
-#define PARTS (sizeof(part_names) / sizeof(part_names[0]))
 
 static const char *const difference_keys[MEMORY_DIFFERENCES] = {
 	[ONLY_IN_A] = "only_in_a",
@@ -169,6 +192,16 @@ static void print_value(const json_t *value)
 	}
 }
 
+static void list_text(struct comparison *c, json_t *a, json_t *b)
+{
+	print_safely(c->path);
+	fputs(": ", stdout);
+	print_value(a);
+	fputs(" / ", stdout);
+	print_value(b);
+	putchar('\n');
+}
+
 static void print_run(const struct diff_run *run)
 {
 	char range[48];
@@ -187,29 +220,19 @@ static void print_run(const struct diff_run *run)
 	putchar('\n');
 }
 
-static void print_text(const struct comparison *c, const struct diff_memory *memory,
-		       const struct options *options)
+/* What the list of differences leaves out. */
+static uint64_t not_listed(const struct comparison *c)
+{
+	return c->count > LISTED_MOST ? c->count - LISTED_MOST : 0;
+}
+
+static void print_summary(const struct comparison *c, const struct diff_memory *memory)
 {
 	size_t i;
-	json_t *difference;
 
-	if (!options->summary) {
-		json_array_foreach(c->found, i, difference)
-		{
-			print_safely(json_string_value(json_object_get(difference, "what")));
-			fputs(": ", stdout);
-			print_value(json_object_get(difference, "a"));
-			fputs(" / ", stdout);
-			print_value(json_object_get(difference, "b"));
-			putchar('\n');
-		}
-		for (i = 0; i < memory->count; i++)
-			print_run(&memory->run[i]);
-		return;
-	}
-	for (i = 0; c->parts[i]; i++) {
+	for (i = 0; i < PARTS; i++) {
 		if (c->part_count[i])
-			printf("%-12s %" PRIu64 " differences\n", c->parts[i], c->part_count[i]);
+			printf("%-12s %" PRIu64 " differences\n", part_names[i], c->part_count[i]);
 	}
 	for (i = 0; i < MEMORY_DIFFERENCES; i++) {
 		if (memory->pages[i])
@@ -217,6 +240,17 @@ static void print_text(const struct comparison *c, const struct diff_memory *mem
 			       difference_names[i]);
 	}
 	printf("%-12s %" PRIu64 " pages are the same\n", "memory", memory->same);
+}
+
+static void print_text(const struct states *states, const struct diff_memory *memory)
+{
+	struct comparison c = {.list = list_text};
+
+	compare_values(&c, states->a, states->b);
+	if (not_listed(&c))
+		printf("… and %" PRIu64 " more\n", not_listed(&c));
+	for (size_t i = 0; i < memory->count; i++)
+		print_run(&memory->run[i]);
 }
 
 /* Runs are printed one by one: there may be as many as pages. */
@@ -238,28 +272,43 @@ static void print_runs_json(const struct diff_memory *memory)
 	fputs(memory->count ? "\n    ]" : "]", stdout);
 }
 
-static void print_json(const struct comparison *c, const struct diff_memory *memory, bool same,
-		       const struct options *options)
+static void list_json(struct comparison *c, json_t *a, json_t *b)
 {
-	json_t *counts = json_object();
+	json_t *difference = json_object();
+
+	if (json_object_set_new(difference, "what", json_text(c->path)) ||
+	    json_object_set_new(difference, "a", a ? json_incref(a) : json_null()) ||
+	    json_object_set_new(difference, "b", b ? json_incref(b) : json_null()))
+		c->failed = true;
+	fputs(c->count ? ",\n    " : "\n    ", stdout);
+	if (json_dumpf(difference, stdout, 0) && !ferror(stdout))
+		c->failed = true;
+	json_decref(difference);
+}
+
+/* Returns 0, or -1 without memory. */
+static int print_json(const struct comparison *counted, const struct states *states,
+		      const struct diff_memory *memory, const struct options *options)
+{
+	struct comparison c = {.list = list_json};
 
 	printf("{\n  \"same\": %s,\n  \"memory\": {\n    \"same\": %" PRIu64,
-	       same ? "true" : "false", memory->same);
+	       counted->count || memory->count ? "false" : "true", memory->same);
 	for (size_t i = 0; i < MEMORY_DIFFERENCES; i++)
 		printf(",\n    \"%s\": %" PRIu64, difference_keys[i], memory->pages[i]);
 	if (!options->summary)
 		print_runs_json(memory);
-	fputs("\n  },\n  \"counts\": ", stdout);
-	for (size_t i = 0; c->parts[i]; i++)
-		json_object_set_new(counts, c->parts[i],
-				    json_integer((json_int_t)c->part_count[i]));
-	json_dumpf(counts, stdout, JSON_COMPACT);
-	json_decref(counts);
+	fputs("\n  },\n  \"counts\": {", stdout);
+	for (size_t i = 0; i < PARTS; i++)
+		printf("%s\"%s\": %" PRIu64, i ? ", " : "", part_names[i], counted->part_count[i]);
+	putchar('}');
 	if (!options->summary) {
-		fputs(",\n  \"state\": ", stdout);
-		json_dumpf(c->found, stdout, JSON_INDENT(2));
+		fputs(",\n  \"state\": [", stdout);
+		compare_values(&c, states->a, states->b);
+		printf("%s],\n  \"not_listed\": %" PRIu64, c.count ? "\n  " : "", not_listed(&c));
 	}
 	fputs("\n}\n", stdout);
+	return c.failed ? -1 : 0;
 }
 
 /* ---- the command ------------------------------------------------------------------------------- */
@@ -317,36 +366,33 @@ static int parse(int argc, char **argv, struct options *options, int *status)
 
 static int compare(const struct image *a, const struct image *b, const struct options *options)
 {
-	uint64_t counts[PARTS] = {0};
-	struct comparison c = {.part_count = counts, .parts = part_names};
+	struct comparison counted = {0};
 	struct diff_memory memory = {0};
+	struct states states = {0};
 	struct image_error err;
-	json_t *state_a = NULL, *state_b = NULL;
 	int status = EXIT_TROUBLE;
-	bool same;
 
-	state_a = state_json(a, &err);
-	state_b = state_a ? state_json(b, &err) : NULL;
-	if (!state_b || diff_memory_compare(&memory, a, b, options->quiet || options->json, &err)) {
+	states.a = state_json(a, &err);
+	states.b = states.a ? state_json(b, &err) : NULL;
+	if (!states.b ||
+	    diff_memory_compare(&memory, a, b, options->quiet || options->json, &err)) {
 		command_error("diff", "%s", err.text);
 		goto out;
 	}
-	c.found = json_array();
-	compare_values(&c, &(struct path){0}, state_a, state_b);
-	if (c.failed || !c.found) {
+	/* Once to count them: whether there are any is said first. They are listed as they are found. */
+	compare_values(&counted, states.a, states.b);
+	if (options->json && !options->quiet && print_json(&counted, &states, &memory, options)) {
 		command_error("diff", "no memory for what differs");
 		goto out;
 	}
-	same = !json_array_size(c.found) && !memory.count;
-	if (options->json && !options->quiet)
-		print_json(&c, &memory, same, options);
-	else if (!options->quiet)
-		print_text(&c, &memory, options);
-	status = command_finish("diff", same ? EXIT_FINE : EXIT_DIFFERENT);
+	if (options->summary && !options->json && !options->quiet)
+		print_summary(&counted, &memory);
+	else if (!options->json && !options->quiet)
+		print_text(&states, &memory);
+	status = command_finish("diff", counted.count || memory.count ? EXIT_DIFFERENT : EXIT_FINE);
 out:
-	json_decref(c.found);
-	json_decref(state_a);
-	json_decref(state_b);
+	json_decref(states.a);
+	json_decref(states.b);
 	diff_memory_release(&memory);
 	return status;
 }

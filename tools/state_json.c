@@ -38,24 +38,82 @@ struct state {
 	bool cannot;  /* a record could not be read: *err */
 };
 
-static void put(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
+#define KEY_SIZE (XENSTORE_KEY_MAX + 64)
 
-/* object[key] = value, whose reference is taken. */
-static void put(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
+static void key_text(char key[KEY_SIZE], const char *fmt, va_list args)
 {
-	char key[XENSTORE_KEY_MAX + 64];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(key, sizeof(key), fmt, args);
-	va_end(args);
+	vsnprintf(key, KEY_SIZE, fmt, args);
 	for (char *c = key; *c; c++) {
 		if (!isprint((unsigned char)*c))
 			*c = '?';
 	}
+}
+
+static void put(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+
+/* object[key] = value, whose reference is taken. Of several with one key the last is kept. */
+static void put(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
+{
+	char key[KEY_SIZE];
+	va_list args;
+
+	va_start(args, fmt);
+	key_text(key, fmt, args);
+	va_end(args);
 	if (json_object_set_new_nocheck(object, key, value))
 		state->failed = true;
+}
+
+/* Is there "KEY #number"? */
+static bool is_numbered(json_t *object, const char *key, size_t number)
+{
+	char numbered[KEY_SIZE + 24];
+
+	snprintf(numbered, sizeof(numbered), "%s #%zu", key, number);
+	return json_object_get(object, numbered);
+}
+
+/*
+ * The least number, or nearly (where keys look like numbered ones), that the key is free with: a search
+ * that does not take longer for each.
+ */
+static size_t free_number(json_t *object, const char *key)
+{
+	size_t taken = 1, free_ = 2;
+
+	while (is_numbered(object, key, free_)) {
+		taken = free_;
+		free_ *= 2;
+	}
+	while (free_ - taken > 1) {
+		size_t middle = taken + (free_ - taken) / 2;
+
+		if (is_numbered(object, key, middle))
+			taken = middle;
+		else
+			free_ = middle;
+	}
+	return free_;
+}
+
+static void put_another(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+
+/* The same, but all of several with one key are kept: as "KEY", "KEY #2", "KEY #3" … */
+static void put_another(struct state *state, json_t *object, json_t *value, const char *fmt, ...)
+{
+	char key[KEY_SIZE];
+	va_list args;
+
+	va_start(args, fmt);
+	key_text(key, fmt, args);
+	va_end(args);
+	if (!json_object_get(object, key))
+		put(state, object, value, "%s", key);
+	else
+		put(state, object, value, "%.*s #%zu", KEY_SIZE - 32, key,
+		    free_number(object, key));
 }
 
 /* A new object as a member of another. */
@@ -204,8 +262,8 @@ static void put_hvm_context(struct state *state)
 			continue;
 		}
 		snprintf(number, sizeof(number), "type %u", entry.type);
-		put(state, others, octets_json(state, entry.data, entry.octets), "%s %u",
-		    name ? name : number, entry.instance);
+		put_another(state, others, octets_json(state, entry.data, entry.octets), "%s %u",
+			    name ? name : number, entry.instance);
 	}
 	if (n == STATE_ENTRIES_MAX)
 		put(state, others, checksum(state, (uint8_t *)body + at, record->length - at),
@@ -375,6 +433,7 @@ static void put_xenstore(struct state *state)
 	struct cursor at;
 	const char *key, *value;
 	json_t *object;
+	size_t n = 0;
 
 	if (!body)
 		return;
@@ -382,13 +441,19 @@ static void put_xenstore(struct state *state)
 	if (record->length > sizeof(struct wire_emulator)) {
 		at = cursor_over(body + sizeof(struct wire_emulator),
 				 record->length - sizeof(struct wire_emulator));
-		while (xenstore_data_next(&at, &key, &value)) {
+		while (n < STATE_ENTRIES_MAX && xenstore_data_next(&at, &key, &value)) {
+			n++;
 			/* Values are octets: what is no UTF-8 is shown as such. */
 			json_t *text = json_string(value);
 
 			put(state, object, text ? text : octets_json(state, value, strlen(value)),
 			    "%s", key);
 		}
+		if (n == STATE_ENTRIES_MAX && cursor_left(&at))
+			put(state, object,
+			    checksum(state, body + record->length - cursor_left(&at),
+				     cursor_left(&at)),
+			    "further entries");
 	}
 	free(body);
 }
@@ -398,6 +463,7 @@ static void put_xenstore(struct state *state)
 struct emulator {
 	struct state *state;
 	const uint8_t *data;
+	size_t octets;
 	json_t *sections, *fields; /* fields: of the section that was listed last */
 	size_t count;
 };
@@ -414,8 +480,15 @@ static int emulator_element(void *data, const struct savevm_listed *listed)
 	json_t *object;
 
 	emulator->fields = NULL;
-	if (!is_section(listed->element.kind) || emulator->count++ >= STATE_ENTRIES_MAX)
+	if (!is_section(listed->element.kind) || emulator->count > STATE_ENTRIES_MAX)
 		return 0;
+	if (emulator->count++ == STATE_ENTRIES_MAX) {
+		put(emulator->state, emulator->sections,
+		    checksum(emulator->state, emulator->data + listed->element.offset,
+			     emulator->octets - listed->element.offset),
+		    "further sections");
+		return 0;
+	}
 	object = json_object();
 	put(emulator->state, object, json_integer(section->version_id), "version");
 	if (listed->described)
@@ -425,8 +498,8 @@ static int emulator_element(void *data, const struct savevm_listed *listed)
 		    octets_json(emulator->state, emulator->data + listed->data_offset,
 				listed->data_length),
 		    "octets");
-	put(emulator->state, emulator->sections, object, "%.128s %u", section->idstr,
-	    section->instance_id);
+	put_another(emulator->state, emulator->sections, object, "%s %u", section->idstr,
+		    section->instance_id);
 	return 0;
 }
 
@@ -434,16 +507,22 @@ static int emulator_value(void *data, const struct savevm_listed *listed,
 			  const struct state_value *value)
 {
 	struct emulator *emulator = data;
+	const uint8_t *end = emulator->data + listed->data_offset + listed->data_length;
 	json_t *shown;
 
-	(void)listed;
-	if (!emulator->fields || json_object_size(emulator->fields) >= STATE_ENTRIES_MAX)
+	if (!emulator->fields || json_object_size(emulator->fields) > STATE_ENTRIES_MAX)
 		return 0;
+	if (json_object_size(emulator->fields) == STATE_ENTRIES_MAX) {
+		put(emulator->state, emulator->fields,
+		    checksum(emulator->state, value->octets, (size_t)(end - value->octets)),
+		    "further fields");
+		return 0;
+	}
 	if (value->kind == STATE_BUFFER || value->kind == STATE_UNUSED)
 		shown = octets_json(emulator->state, value->octets, value->size);
 	else
 		shown = json_hex(value->number);
-	put(emulator->state, emulator->fields, shown, "%s", value->path);
+	put_another(emulator->state, emulator->fields, shown, "%s", value->path);
 	return 0;
 }
 
@@ -466,6 +545,7 @@ static void put_emulator(struct state *state)
 		memcpy(&head, body, sizeof(head));
 		octets = record->length - sizeof(head);
 		emulator.data = body + sizeof(head);
+		emulator.octets = octets;
 		emulator.sections = json_object();
 		put(state, object, json_integer(head.id), "id");
 		put(state, object, json_integer(head.index), "index");

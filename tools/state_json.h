@@ -8,6 +8,8 @@
  *
  * A member that the domain does not have is missing. What is shown of one record is bounded: of more
  * entries than STATE_ENTRIES_MAX, or octets than STATE_OCTETS_MAX, there is a checksum.
+ * Of several entries with one name the second is "NAME #2", and so on; of what a restore sets several
+ * times (registers, parameters, xenstore keys) there is the last.
  * Members are in the order of the domain's own records.
  */
 #ifndef XENSR_TOOLS_STATE_JSON_H

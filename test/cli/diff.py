@@ -2,10 +2,14 @@
 """xensr diff: each part of a domain changed alone, and found."""
 
 import json
+import os
 import struct
+import subprocess
 
 import saved_domain as s
+import sim
 import sim_case
+from cli_case import savevm
 from saved_domain import CommandCase, b
 from stream_edit import (CPUID_POLICY, MSR_POLICY, SHARED_INFO, VCPU_BASIC, VCPU_EXTENDED, VCPU_MSRS,
                          VCPU_XSAVE, Stream)
@@ -281,6 +285,95 @@ class Hostile(DiffCase):
         lines = self.diff(stream(bytes(60000) + b"y"), stream(bytes(60000) + b"z")).splitlines()
         self.assertEqual(len(lines), 1)
         self.assertTrue(lines[0].startswith("hvm_context: type 98 0: xxh3: 0x"), lines)
+
+    def test_more_differences_than_are_listed(self):
+        def image(value):
+            return xl_file(config=json.dumps({"k": [value] * 100007, "z": value}))
+        lines = self.diff(image(1), image(2)).splitlines()
+        self.assertEqual(len(lines), 100001)
+        self.assertEqual(lines[-2:], ["config: k: [99999]: 1 / 2", "… and 8 more"])
+        self.assertEqual(lines[0], "config: k: [0]: 1 / 2")
+        found = json.loads(self.diff(image(1), image(2), "--json"))
+        self.assertEqual((len(found["state"]), found["not_listed"]), (100000, 8))
+        self.assertEqual(found["state"][99999], {"what": "config: k: [99999]", "a": 1, "b": 2})
+        self.assertEqual(found["counts"]["config"], 100008)
+        self.assertEqual(self.diff(image(1), image(2), "-s").splitlines()[0],
+                         "config       100008 differences")
+
+    def test_long_paths(self):
+        """They are cut, not within a character, and cost nothing for each difference."""
+        def image(value, letter, count):
+            return xl_file(config=json.dumps({letter * 4000: [value] * count},
+                                             ensure_ascii=False))
+        line, = self.diff(image(1, "k", 1), image(2, "k", 1)).splitlines()
+        self.assertEqual(line, "config: " + "k" * 1015 + ": 1 / 2")
+        for letter in "é", "€":
+            found = json.loads(self.diff(image(1, letter, 3), image(2, letter, 3), "--json"))
+            self.assertEqual(len(found["state"]), 3)
+            self.assertTrue(found["state"][0]["what"].startswith("config: "))
+        a, other = self.file("a", image(1, "k", 200000)), self.file("b", image(2, "k", 200000))
+        child = subprocess.Popen([os.path.join(sim.BUILD, "xensr"), "diff", a, other],
+                                 stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(child.returncode, 1)
+        self.assertLess(used.ru_maxrss, 300 << 10)  # KiB; sanitizers take most of it
+
+    def test_many_records(self):
+        """Each is looked at once, not all of them for each."""
+        records = {kind: b.record(kind, bytes(8)) * 150000 for kind in (VCPU_XSAVE, VCPU_EXTENDED)}
+        good = b.pv_stream()
+        parts = b.inserted(good, list(good)[-1], records[VCPU_XSAVE] + records[VCPU_EXTENDED])
+        image = self.file("image", b.octets(parts))
+        done = self.xensr("diff", image, image, timeout=60)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    def test_sections_of_one_name(self):
+        def image(*sections):
+            return xl_file(emulator=savevm(*sections))
+        same = (b"timer", b"12")
+        self.check(image(same, (b"timer", b"1"), same), image(same, (b"timer", b"2"), same),
+                   "emulator: sections: timer 0 #2: octets: 0x0000: 31 / 32")
+        long = b"x" * 130
+        self.check(image((long + b"a", b"1"), (long + b"b", b"2")),
+                   image((long + b"a", b"3"), (long + b"b", b"2")),
+                   f"emulator: sections: {long.decode()}a 0: octets: 0x0000: 31 / 33")
+
+    def test_fields_of_one_name(self):
+        def image(data):
+            field = {"name": "f", "type": "uint8", "size": 1}
+            return xl_file(emulator=savevm((b"dev", data), description={"devices": [{
+                "name": "dev", "instance_id": 0, "vmsd_name": "dev", "version": 1,
+                "fields": [field, field, field]}]}))
+        self.check(image(b"123"), image(b"143"),
+                   "emulator: sections: dev 0: fields: f #2: 0x32 / 0x34")
+        self.check(image(b"123"), image(b"125"),
+                   "emulator: sections: dev 0: fields: f #3: 0x33 / 0x35")
+
+    def test_entries_of_one_name(self):
+        """Many of them take no time for each."""
+        def stream(*middle):
+            entries = [s.entry(99, 0, b"x")] * 10000
+            return b.octets(b.hvm_stream() | {"context": b.hvm_context(s.chain(
+                *entries, *(s.entry(99, 0, text) for text in middle), *entries[:6000]))})
+        self.check(stream(b"y"), stream(b"z"), "hvm_context: type 99 0 #10001: 0x0000: 79 / 7a")
+
+    def test_more_than_is_shown(self):
+        def fields(data):
+            return xl_file(emulator=savevm((b"dev", data), description={"devices": [{
+                "name": "dev", "instance_id": 0, "vmsd_name": "dev", "version": 1,
+                "fields": [{"name": "f", "type": "uint8", "size": 1, "array_len": len(data)}]}]}))
+        line, = self.diff(fields(bytes(17000)), fields(bytes(16999) + b"1")).splitlines()
+        self.assertTrue(line.startswith("emulator: sections: dev 0: fields: further fields: xxh3: "
+                                        "0x"), line)
+        sections = [(b"dev", b"1")] * 16390
+        line, = self.diff(xl_file(emulator=savevm(*sections)),
+                          xl_file(emulator=savevm(*sections[:-1], (b"dev", b"2")))).splitlines()
+        self.assertTrue(line.startswith("emulator: sections: further sections: xxh3: 0x"), line)
+        keys = b"".join(b"k/%d\0v\0" % n for n in range(16390))
+        line, = self.diff(xl_file(xenstore=keys + b"z\0v\0"),
+                          xl_file(xenstore=keys + b"z\0w\0")).splitlines()
+        self.assertTrue(line.startswith("xenstore: further entries: xxh3: 0x"), line)
 
     def test_names_that_are_no_text(self):
         config = b'{"\\u001b[1m": 1}'.decode()
