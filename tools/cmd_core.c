@@ -80,6 +80,10 @@ static int parse(int argc, char **argv, struct options *options, int *status)
 		command_usage("core", "it takes an image and the name of the core to write");
 		return -1;
 	}
+	if (!strcmp(argv[optind + 1], "-")) {
+		command_usage("core", "a core cannot be written to standard output: it has holes");
+		return -1;
+	}
 	if (raw && format) {
 		command_usage("core", "--raw and --format exclude each other");
 		return -1;
@@ -153,13 +157,13 @@ int cmd_core(int argc, char **argv)
 {
 	struct options options = {.format = CORE_ELF};
 	struct image image;
-	int status;
+	int status, code;
 
 	if (parse(argc, argv, &options, &status))
 		return status;
-	status = open_state(&image, "core", options.image, options.checkpoint);
+	status = open_state(&image, "core", options.image, options.checkpoint, &code);
 	if (status == EXIT_FINE)
-		status = make_core(&image, &options);
+		status = command_worse(make_core(&image, &options), code);
 	image_close(&image);
 	return status;
 }

@@ -401,15 +401,15 @@ int cmd_diff(int argc, char **argv)
 {
 	struct options options = {0};
 	struct image a, b = {.fd = -1};
-	int status;
+	int status, code_a, code_b = EXIT_FINE;
 
 	if (parse(argc, argv, &options, &status))
 		return status;
-	status = open_state(&a, "diff", options.a, options.checkpoint_a);
+	status = open_state(&a, "diff", options.a, options.checkpoint_a, &code_a);
 	if (status == EXIT_FINE)
-		status = open_state(&b, "diff", options.b, options.checkpoint_b);
+		status = open_state(&b, "diff", options.b, options.checkpoint_b, &code_b);
 	if (status == EXIT_FINE)
-		status = compare(&a, &b, &options);
+		status = command_worse(compare(&a, &b, &options), command_worse(code_a, code_b));
 	image_close(&a);
 	image_close(&b);
 	return status;

@@ -32,7 +32,6 @@ struct dump {
 	bool have_last;
 	bool starred; /* the * stands already */
 	uint64_t next_pfn;
-	bool any;
 };
 
 static void print_line(uint64_t address, const uint8_t *octets)
@@ -70,7 +69,6 @@ static void dump_page(struct dump *dump, uint64_t pfn, const uint8_t *octets)
 		dump->starred = false;
 	}
 	dump->next_pfn = pfn + 1;
-	dump->any = true;
 }
 
 /* Pages from dump->next_pfn to before pfn have no content. */
@@ -84,7 +82,8 @@ static void dump_gap(struct dump *dump, uint64_t pfn)
 	dump->have_last = dump->starred = false;
 }
 
-static int dump_range(const struct image *image, const struct pfn_range *range)
+/* Pages without content are told, too. Sets *any if there is one that has some. */
+static int dump_range(const struct image *image, const struct pfn_range *range, bool *any)
 {
 	struct dump dump = {.next_pfn = range->first};
 	uint8_t octets[PAGE_OCTETS];
@@ -102,11 +101,7 @@ static int dump_range(const struct image *image, const struct pfn_range *range)
 		}
 		dump_gap(&dump, page->pfn);
 		dump_page(&dump, page->pfn, octets);
-	}
-	if (!dump.any) {
-		command_error(name, "%s: no page of pfn %#" PRIx64 " to %#" PRIx64 " has content",
-			      image->path, range->first, range->last);
-		return EXIT_USAGE;
+		*any = true;
 	}
 	/* Where it ends, as hexdump -C says it. */
 	if (dump.next_pfn > range->last)
@@ -119,9 +114,14 @@ static int dump_range(const struct image *image, const struct pfn_range *range)
 static int run(struct page_query *query, const char *path)
 {
 	int code = page_query_open(query, path);
+	bool any = false;
 
 	for (int i = 0; !code && i < query->range_count; i++)
-		code = dump_range(&query->image, &query->ranges[i]);
+		code = dump_range(&query->image, &query->ranges[i], &any);
+	if (!code && !any) {
+		command_error(name, "%s: none of these pages has content", path);
+		code = EXIT_USAGE;
+	}
 	code = command_worse(code, query->code);
 	page_query_release(query);
 	return command_finish(name, code);

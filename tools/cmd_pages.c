@@ -273,13 +273,13 @@ int cmd_pages(int argc, char **argv)
 {
 	struct options options = {0};
 	struct image image;
-	int status;
+	int status, code;
 
 	if (parse(argc, argv, &options, &status))
 		return status;
-	status = open_state(&image, "pages", options.image, options.checkpoint);
+	status = open_state(&image, "pages", options.image, options.checkpoint, &code);
 	if (status == EXIT_FINE)
-		status = show(&image, &options);
+		status = command_worse(show(&image, &options), code);
 	image_close(&image);
 	return status;
 }

@@ -6,10 +6,17 @@
 
 #include "command.h"
 
-int open_state(struct image *image, const char *command, const char *path, uint32_t checkpoint)
+int damaged_behind(int errnum, uint32_t checkpoint)
+{
+	return errnum == ENODATA || checkpoint ? EXIT_FINE : EXIT_DAMAGED;
+}
+
+int open_state(struct image *image, const char *command, const char *path, uint32_t checkpoint,
+	       int *code)
 {
 	struct image_error err;
 
+	*code = EXIT_FINE;
 	if (image_open(image, path, &err)) {
 		if (errno != EBADMSG && errno != ENODATA) {
 			command_error(command, "%s", err.text);
@@ -19,6 +26,7 @@ int open_state(struct image *image, const char *command, const char *path, uint3
 			command_error(command, "%s", err.text);
 			return EXIT_DAMAGED;
 		}
+		*code = damaged_behind(errno, checkpoint);
 		command_error(command, "%s; going by checkpoint %u, which is complete", err.text,
 			      checkpoint ? checkpoint : image->checkpoints);
 	}
@@ -31,7 +39,7 @@ int open_state(struct image *image, const char *command, const char *path, uint3
 	}
 	if (checkpoint && image_select(image, checkpoint, &err)) {
 		command_error(command, "%s", err.text);
-		return errno == ERANGE ? EXIT_USAGE : EXIT_TROUBLE;
+		return errno == ERANGE ? EXIT_USAGE : command_exit(errno);
 	}
 	return EXIT_FINE;
 }

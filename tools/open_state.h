@@ -13,11 +13,21 @@
  * Open the image, and choose checkpoint number `checkpoint` unless that is 0 (then: the last
  * complete state). What is wrong is said on stderr. Returns EXIT_FINE; or EXIT_DAMAGED if there is
  * no complete state or it has no memory (a legacy image), EXIT_USAGE if there is no such
- * checkpoint, EXIT_TROUBLE if it cannot be read. A stream that ends or is damaged after a complete
- * checkpoint is as good as that checkpoint: said on stderr, and EXIT_FINE. The image is to be
- * closed in any case.
+ * checkpoint, EXIT_TROUBLE if it cannot be read. The image is to be closed in any case.
+ *
+ * What comes after a complete checkpoint, and is cut or damaged, does not keep it from being looked at:
+ * said on stderr, and EXIT_FINE. With that the command is to end with *code, or one that is worse: see
+ * damaged_behind.
  */
-int open_state(struct image *image, const char *command, const char *path, uint32_t checkpoint);
+int open_state(struct image *image, const char *command, const char *path, uint32_t checkpoint,
+	       int *code);
+
+/*
+ * How to end when the checkpoint was taken because of this error behind it. A stream that ends is as
+ * good as its last checkpoint: a restore takes that. One that is damaged a restore refuses, so that
+ * only who asked for this very checkpoint is well served: else EXIT_DAMAGED.
+ */
+int damaged_behind(int errnum, uint32_t checkpoint);
 
 /*
  * The number of a checkpoint, as an option's argument. Returns 0, or -1 after saying on stderr that

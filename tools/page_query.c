@@ -29,13 +29,15 @@ int page_query_open(struct page_query *query, const char *path)
 	struct image_error err;
 
 	if (image_open(&query->image, path, &err)) {
-		query->code = command_exit(errno);
+		int errnum = errno;
+
+		query->code = command_exit(errnum);
 		if (query->code == EXIT_DAMAGED && query->image.complete) {
 			command_error(query->name, "%s; going by checkpoint %u, which is complete",
 				      err.text,
 				      query->checkpoint ? query->checkpoint
 							: query->image.checkpoints);
-			query->code = EXIT_FINE;
+			query->code = damaged_behind(errnum, query->checkpoint);
 		} else {
 			command_error(query->name, "%s", err.text);
 		}

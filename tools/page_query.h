@@ -15,7 +15,7 @@ struct page_query {
 	int range_count;
 	uint32_t checkpoint; /* 0: the last */
 	struct image image;
-	/* EXIT_DAMAGED if the image is damaged and no state of it is complete, else EXIT_FINE. */
+	/* EXIT_DAMAGED if no state of the image is complete, or as damaged_behind, else EXIT_FINE. */
 	int code;
 };
 

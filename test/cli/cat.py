@@ -75,6 +75,22 @@ class Cat(CliCase):
         self.assertRegex(errors, "; a restore takes checkpoint 2; going by checkpoint 2, which is "
                                  "complete\n$")
 
+    def test_damage_behind_a_checkpoint(self):
+        """A restore refuses such an image, so this says it; not to whom that checkpoint is enough."""
+        parts = {**checkpointed(), "checkpoint 3": built.record(0x77)}
+        path = self.file(parts)
+        for command in "cat", "hexdump":
+            for words, code in (([], DAMAGED), (["--checkpoint", "2"], FINE),
+                                (["--checkpoint", "1"], FINE)):
+                got, out, errors = self.run_raw(command, *words, "--pfn", "0x20", path)
+                self.assertEqual(got, code)
+                self.assertTrue(out)
+                self.assertRegex(errors, f"^xensr {command}: {path}: .*type 0x77 is unknown.*; going "
+                                         rf"by checkpoint {words[1] if words else 2}, which is "
+                                         "complete\n$")
+        got, out, _ = self.run_raw("cat", "--pfn", "0x20", path)
+        self.assertEqual((got, out), (DAMAGED, built.page(0xd2)))
+
     def test_records(self):
         path = self.file(xl())
         self.assertEqual(self.cat("--record", "EMULATOR_CONTEXT", path),
@@ -151,8 +167,19 @@ class Hexdump(CliCase):
             "0000000000021000  no content up to 0000000000021fff"])
         self.assertEqual(out.splitlines()[-1], "0000000000023000  no content up to 0000000000023fff")
         code, out, errors = self.run_text("hexdump", "--pfn", "0x21", path)
-        self.assertEqual((code, out), (USAGE, ""))
-        self.assertIn("no page of pfn 0x21 to 0x21 has content", errors)
+        self.assertEqual((code, out), (USAGE, "0000000000021000  no content up to 0000000000021fff\n"))
+        self.assertEqual(errors, f"xensr hexdump: {path}: none of these pages has content\n")
+
+    def test_ranges_without_content(self):
+        """They do not keep the others from being shown."""
+        code, out, errors = self.run_text("hexdump", "--pfn", "0x21,0x22,0xfefff",
+                                          self.file(hvm()))
+        self.assertEqual((code, errors), (FINE, ""))
+        lines = out.splitlines()
+        self.assertEqual(lines[0], "0000000000021000  no content up to 0000000000021fff")
+        self.assertTrue(lines[1].startswith("0000000000022000  c2 c2"), lines)
+        self.assertEqual(lines[3:], ["0000000000023000",
+                                     "00000000fefff000  no content up to 00000000feffffff"])
 
     def test_checkpoint(self):
         path = self.file(checkpointed())

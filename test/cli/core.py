@@ -327,6 +327,18 @@ class ElfCores(CommandCase):
         self.assertEqual(self.contents("core")[0x20 * PAGE:][:PAGE], b.page(0xd2))
 
 
+    def test_damage_behind_a_checkpoint(self):
+        """The core is written; the status tells that a restore refuses the image."""
+        image = self.file("image", b.octets(s.checkpointed() | {"pages 3": b.record(0x77)}))
+        for options, status, fill in (((), 2, 0xd2), (("--checkpoint=2",), 0, 0xd2),
+                                      (("--checkpoint=1",), 0, 0xc1)):
+            done = self.xensr("core", "--raw", *options, image, self.path("core"))
+            self.assertEqual(done.returncode, status)
+            self.assertRegex(done.stderr, r"type 0x77 is unknown.*; going by checkpoint [12], which "
+                                          r"is complete\n$")
+            self.assertEqual(self.contents("core")[0x20 * PAGE:][:PAGE], b.page(fill))
+
+
 class RawCores(CommandCase):
     def test_every_page_at_its_address(self):
         for kind in KINDS:
@@ -530,6 +542,8 @@ class Failures(CommandCase):
             refused("it takes an image and the name of the core to write", *words)
         refused("no format `coff': elf or xen", "--format", "coff", "a", "b")
         refused("--raw and --format exclude each other", "--raw", "--format=elf", "a", "b")
+        refused("a core cannot be written to standard output: it has holes", "a", "-")
+        self.assertFalse(os.path.exists("-"))
         refused("unrecognized option '--bad'", "--bad", "a", "b")
         for bad in ("0", "x", "-1", "1x", "99999999999"):
             refused(f"`{bad}' is no number of a checkpoint (1, 2, …)", f"--checkpoint={bad}", "a",

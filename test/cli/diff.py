@@ -387,6 +387,14 @@ class Hostile(DiffCase):
             done = self.xensr("diff", *words)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertRegex(done.stderr, rf"^xensr diff: {cut}: [^\n]+\n$")
+        behind = self.file("behind", b.octets(s.checkpointed() | {"pages 3": b.record(0x77)}))
+        for options, status in (((), 2), (("--checkpoint-a=1",), 2), (("--checkpoint-b=1",), 2),
+                                (("--checkpoint-a=2", "--checkpoint-b=2"), 0),
+                                (("--checkpoint-a=1", "--checkpoint-b=2"), 1)):
+            done = self.xensr("diff", *options, behind, behind)
+            self.assertEqual(done.returncode, status)
+            self.assertEqual(done.stderr.count("type 0x77 is unknown"), 2)
+            self.assertEqual(done.stdout != "", len(set(options)) == 1 or status == 1)
         done = self.xensr("diff", good, self.path("none"))
         self.assertEqual(done.returncode, 4)
 

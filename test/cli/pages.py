@@ -131,6 +131,11 @@ class Tables(CommandCase):
         image = self.file("image", b.octets(s.checkpointed()))
         for number in (1, 3):
             self.assertEqual(len(self.does("pages", f"--checkpoint={number}", image).splitlines()), 3)
+        damaged = self.file("damaged", b.octets(s.checkpointed() | {"pages 3": b.record(0x77)}))
+        for options, status in (((), 2), (("--checkpoint=2",), 0)):
+            done = self.xensr("pages", *options, damaged)
+            self.assertEqual((done.returncode, len(done.stdout.splitlines())), (status, 3))
+            self.assertIn("; going by checkpoint 2, which is complete\n", done.stderr)
         self.says(3, f"xensr pages: {image}: no checkpoint 4: it has 3 that are complete", "pages",
                   "--checkpoint", 4, image)
 
