@@ -56,27 +56,32 @@ static int retry_after(struct xensr_ctx *ctx, int errnum, short events)
 	return poll(&pfd, 1, -1) < 0 && errno != EINTR ? -1 : 0;
 }
 
-/*
- * Where the operation can be cancelled, wait until that or the stream has something to say. Returns
- * 0, or -1 with the error set.
- */
-static int check_cancelled(struct xensr_ctx *ctx, short events)
+static int fail_cancelled(struct xensr_ctx *ctx)
+{
+	return ctx_fail(ctx, ECANCELED, "cancelled at offset %" PRIu64, ctx->offset);
+}
+
+int io_wait(struct xensr_ctx *ctx, int fd, short events)
 {
 	struct pollfd pfds[] = {
 		{.fd = ctx->cancel_fd, .events = POLLIN},
-		{.fd = ctx->io_fd, .events = events},
+		{.fd = fd, .events = events},
 	};
 
 	/* Nothing would end the wait for a descriptor that is none; the call tells more. */
-	if (ctx->cancel_fd < 0 || ctx->io_fd < 0)
+	if (fd < 0)
 		return 0;
 	while (poll(pfds, 2, -1) < 0) {
 		if (errno != EINTR)
 			return ctx_fail_errno(ctx, errno, "cannot wait for the stream");
 	}
-	if (pfds[0].revents)
-		return ctx_fail(ctx, ECANCELED, "cancelled at offset %" PRIu64, ctx->offset);
-	return 0;
+	return pfds[0].revents ? fail_cancelled(ctx) : 0;
+}
+
+/* Before each call: io_wait where the operation can be cancelled. */
+static int check_cancelled(struct xensr_ctx *ctx, short events)
+{
+	return ctx->cancel_fd < 0 ? 0 : io_wait(ctx, ctx->io_fd, events);
 }
 
 /* Does this errno mean that the other end is gone, rather than that something is wrong here? */
@@ -109,10 +114,13 @@ void io_widen_pipe(const struct xensr_ctx *ctx)
 
 int io_check_writable(struct xensr_ctx *ctx)
 {
+	struct pollfd cancel = {.fd = ctx->cancel_fd, .events = POLLIN};
 	int flags = fcntl(ctx->io_fd, F_GETFL);
 
 	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
 		return ctx_fail(ctx, ECANCELED, "the stream cannot be written any more");
+	if (ctx->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
+		return fail_cancelled(ctx);
 	return 0;
 }
 

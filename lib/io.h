@@ -23,10 +23,16 @@ void io_widen_pipe(const struct xensr_ctx *ctx);
 
 /*
  * Can the stream still be written? Who stops a save puts a read-only file in its descriptor's
- * place, which is noticed at the next write; this is for where none comes for long. Returns 0,
- * or -1 with the error set to ECANCELED.
+ * place, or has cancel_fd say so, which is noticed at the next write; this is for where none comes
+ * for long. Returns 0, or -1 with the error set to ECANCELED.
  */
 int io_check_writable(struct xensr_ctx *ctx) MUST_CHECK;
+
+/*
+ * Wait until a descriptor, which need not be the stream's, can be read or written (events as for poll)
+ * without blocking; not for one that is none. Returns 0, or -1 with the error set (ECANCELED: cancel_fd said so first).
+ */
+int io_wait(struct xensr_ctx *ctx, int fd, short events) MUST_CHECK;
 
 /*
  * Wait until there is something to read, and read nothing. Returns 0, or -1 with the error set if

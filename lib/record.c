@@ -358,13 +358,6 @@ static int read_checksum(struct reader *reader, const struct wire_record_header 
 		now = checksum_record(ctx->sum, CHECKSUM_BETWEEN);
 	if (read_body(reader, 0, (size_t)header->length + record_padding(header->length)))
 		return -1;
-	if (reader->checkpointed) {
-		ctx_log(ctx, XENSR_LOG_WARN,
-			"the checksum at offset %" PRIu64 " is not looked at: only those of plain "
-			"streams are",
-			ctx->record_offset);
-		return 0;
-	}
 	if (!first)
 		return checksum_read_next(ctx, &reader->sums, ctx->sum ? &now : NULL,
 					  reader->buffer, header->length);
@@ -406,7 +399,8 @@ int read_record(struct reader *reader, struct record *rec)
 		if (checksum_read_order(ctx, &reader->sums, header.type))
 			return -1;
 		*rec = (struct record){.type = header.type, .length = header.length};
-		if (header.type == REC_CHECKSUM) {
+		/* Within checkpoints it is an optional record as any other. */
+		if (header.type == REC_CHECKSUM && !reader->checkpointed) {
 			if (read_checksum(reader, &header))
 				return -1;
 			reader->sums.begun = true;

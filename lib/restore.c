@@ -290,25 +290,22 @@ static int restore_run(struct restore_ctx *restore)
 	return restore->ran_on ? 0 : complete_image(restore);
 }
 
-/* What cannot work is refused before the domain is looked at. */
-static int check_params(struct restore_ctx *restore)
+int restore_check_params(struct xensr_ctx *ctx, const struct xensr_restore_params *params)
 {
-	const struct xensr_restore_params *params = &restore->params;
 	const struct xensr_restore_callbacks *cb = &params->callbacks;
 	bool colo = params->stream_type == XENSR_STREAM_COLO;
 
 	if (params->stream_type < XENSR_STREAM_PLAIN || params->stream_type > XENSR_STREAM_COLO)
-		return ctx_fail(&restore->ctx, EINVAL, "stream type %d is unknown",
-				(int)params->stream_type);
+		return ctx_fail(ctx, EINVAL, "stream type %d is unknown", (int)params->stream_type);
 	if (params->stream_type == XENSR_STREAM_PLAIN)
 		return 0;
 	if (!cb->checkpoint || (colo && (!cb->suspend || !cb->postcopy || !cb->wait_checkpoint)))
 		return ctx_fail(
-			&restore->ctx, EINVAL,
+			ctx, EINVAL,
 			"a checkpointed stream needs the callback checkpoint and, for COLO, "
 			"suspend, postcopy and wait_checkpoint");
 	if (colo && params->send_back_fd < 0)
-		return ctx_fail(&restore->ctx, EINVAL, "COLO needs a back channel");
+		return ctx_fail(ctx, EINVAL, "COLO needs a back channel");
 	return 0;
 }
 
@@ -329,7 +326,7 @@ static int restore_start(struct restore_ctx *restore)
 	if (!restore->xch)
 		return ctx_fail(ctx, EINVAL, "there is no hypervisor handle");
 	restore->fmem = xc_interface_fmem_handle(restore->xch);
-	if (check_params(restore))
+	if (restore_check_params(ctx, &restore->params))
 		return -1;
 	if (xen_domain_info(restore->xch, restore->domid, &restore->info))
 		return ctx_fail_errno(ctx, errno, "no information about domain %u", restore->domid);

@@ -139,6 +139,10 @@ struct restore_ops {
 	void (*cleanup)(struct restore_ctx *restore);
 };
 
+/* What of the parameters cannot work with any domain. Returns 0, or -1 with the error set (EINVAL). */
+int restore_check_params(struct xensr_ctx *ctx,
+			 const struct xensr_restore_params *params) MUST_CHECK;
+
 /*
  * xensr_restore() with a copy of its parameters, as a part of a stream that goes on around it:
  * reads where `around` stands, whose descriptor, reports and cancel_fd are used. While a callback

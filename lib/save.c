@@ -43,6 +43,9 @@ static int suspend_domain(struct save_ctx *save)
 	uint64_t start = clock_usecs();
 	int reason, done;
 
+	/* Who has called it off does not want the guest suspended any more. */
+	if (io_check_writable(&save->ctx))
+		return -1;
 	save->around->offset = save->ctx.offset;
 	errno = 0;
 	done = cb->suspend(cb->data);
@@ -97,36 +100,30 @@ static int between_checkpoints(struct save_ctx *save)
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
-/* What cannot work is refused before the domain is looked at. */
-static int check_params(struct save_ctx *save)
+int save_check_params(struct xensr_ctx *ctx, const struct xensr_save_params *params)
 {
-	const struct xensr_save_params *params = &save->params;
 	const struct xensr_save_callbacks *cb = &params->callbacks;
 	bool colo = params->stream_type == XENSR_STREAM_COLO;
 
 	if (params->stream_type < XENSR_STREAM_PLAIN || params->stream_type > XENSR_STREAM_COLO)
-		return ctx_fail(&save->ctx, EINVAL, "stream type %d is unknown",
-				(int)params->stream_type);
+		return ctx_fail(ctx, EINVAL, "stream type %d is unknown", (int)params->stream_type);
 	if (params->precopy < XENSR_PRECOPY_TARGET || params->precopy > XENSR_PRECOPY_STOCK)
-		return ctx_fail(&save->ctx, EINVAL, "precopy policy %d is unknown",
-				(int)params->precopy);
+		return ctx_fail(ctx, EINVAL, "precopy policy %d is unknown", (int)params->precopy);
 	if (!cb->suspend)
-		return ctx_fail(&save->ctx, EINVAL, "there is no suspend callback");
-	if (!is_checkpointed(save))
+		return ctx_fail(ctx, EINVAL, "there is no suspend callback");
+	if (params->stream_type == XENSR_STREAM_PLAIN)
 		return 0;
 	if (params->checksum)
-		return ctx_fail(&save->ctx, EINVAL,
-				"checksums have no place in a checkpointed stream");
+		return ctx_fail(ctx, EINVAL, "checksums have no place in a checkpointed stream");
 	if (!cb->postcopy || !cb->checkpoint || (colo && !cb->wait_checkpoint))
 		return ctx_fail(
-			&save->ctx, EINVAL,
+			ctx, EINVAL,
 			"a checkpointed stream needs the callbacks postcopy, checkpoint and, "
 			"for COLO, wait_checkpoint");
 	if (params->verify)
-		return ctx_fail(&save->ctx, EINVAL,
-				"verify data has no place in a checkpointed stream");
+		return ctx_fail(ctx, EINVAL, "verify data has no place in a checkpointed stream");
 	if (colo && params->recv_fd < 0)
-		return ctx_fail(&save->ctx, EINVAL, "COLO needs a back channel");
+		return ctx_fail(ctx, EINVAL, "COLO needs a back channel");
 	return 0;
 }
 
@@ -164,8 +161,8 @@ static int save_start(struct save_ctx *save)
 		return ctx_fail(&save->ctx, EINVAL, "there is no hypervisor handle");
 	save->fmem = xc_interface_fmem_handle(save->xch);
 	save->tracking = save->params.live || is_checkpointed(save);
-	if (check_params(save) || save_refresh_info(save) || check_domain(save) ||
-	    start_checksums(save))
+	if (save_check_params(&save->ctx, &save->params) || save_refresh_info(save) ||
+	    check_domain(save) || start_checksums(save))
 		return -1;
 	save->ops = save->info.flags & XEN_DOMINF_hvm_guest ? &save_ops_x86_hvm : &save_ops_x86_pv;
 

@@ -125,6 +125,9 @@ int save_query_types(struct save_ctx *save, uint32_t n) MUST_CHECK;
 
 #define INVALID_GFN (~(xen_pfn_t)0)
 
+/* What of the parameters cannot work with any domain. Returns 0, or -1 with the error set (EINVAL). */
+int save_check_params(struct xensr_ctx *ctx, const struct xensr_save_params *params) MUST_CHECK;
+
 /*
  * xensr_save() with a copy of its parameters, as a part of a stream that goes on around it: writes
  * where `around` stands, whose descriptor, reports and cancel_fd are used. While a callback runs,

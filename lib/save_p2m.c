@@ -202,6 +202,9 @@ int save_p2m_survey(struct save_ctx *save)
 						      first + i * (uint64_t)64);
 			save->nr_present += (uint64_t)__builtin_popcountll(memory[i]);
 		}
+		if (first / PAGES_BATCH % BATCHES_BETWEEN_LOOKS == 0 &&
+		    io_check_writable(&save->ctx))
+			return -1;
 	}
 	return 0;
 }

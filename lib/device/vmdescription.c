@@ -186,9 +186,6 @@ static int parse_field(struct parse *parse, const json_t *object, struct state_f
 		return -1;
 	field->size = size;
 	field->count = (uint32_t)count;
-	/* An array of nothing is not there in any version. */
-	if (!count && json_object_get(object, "array_len"))
-		field->since = UINT32_MAX;
 	if (!members && json_object_get(object, "fields"))
 		members = object;
 	if (members)
@@ -206,10 +203,17 @@ static int parse_fields(struct parse *parse, const json_t *array,
 	if (!fields)
 		return -1;
 	description->fields = fields;
-	description->field_count = n;
 	for (size_t i = 0; i < n; i++) {
-		if (parse_field(parse, json_array_get(array, i), &fields[i]) < 0)
+		const json_t *object = json_array_get(array, i);
+		struct state_field *field = &fields[description->field_count];
+
+		if (parse_field(parse, object, field) < 0)
 			return -1;
+		/* An array of nothing is not there. Kept, it would cost time and have no octets. */
+		if (field->count || !json_object_get(object, "array_len"))
+			description->field_count++;
+		else
+			*field = (struct state_field){0};
 	}
 	return 0;
 }

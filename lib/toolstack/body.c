@@ -2,6 +2,7 @@
 #include "body.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -57,8 +58,10 @@ int body_read_all(struct xensr_ctx *ctx, struct body *body, int fd, size_t most,
 		/* One more than may be, to see that there is one. */
 		if (have == body->room && body_reserve(ctx, body, next_step(have, most + 1)))
 			return -1;
+		if (io_wait(ctx, fd, POLLIN))
+			return -1;
 		got = read(fd, body->octets + have, body->room - have);
-		if (got < 0 && errno == EINTR)
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (got < 0)
 			return ctx_fail_errno(ctx, errno, "cannot read %s", what);

@@ -112,6 +112,8 @@ static int check_emulator(struct toolstack_restore *ts, const struct libxl_recor
 				ts->domain.domid);
 	if (ts->seen & BIT(rec->type))
 		return ctx_fail(&ts->ctx, EBADMSG, "comes a second time");
+	if (rec->type == LIBXL_EMULATOR_CONTEXT && rec->octets == 0 && ts->domain.needs_emulator)
+		return ctx_fail(&ts->ctx, EBADMSG, "is empty, and the emulator needs its context");
 	ts->seen |= BIT(rec->type);
 	return 0;
 }
@@ -419,7 +421,7 @@ static int toolstack_start(struct toolstack_restore *ts)
 		return ctx_fail(&ts->ctx, EINVAL,
 				"the wait_checkpoint callback has no place in a libxl stream");
 	wrap_callbacks(ts);
-	return 0;
+	return restore_check_params(&ts->ctx, &ts->restore);
 }
 
 static void toolstack_release(struct toolstack_restore *ts)

@@ -248,7 +248,7 @@ static int toolstack_start(struct toolstack_save *ts)
 		return -1;
 	ts->theirs = ts->save.callbacks;
 	wrap_callbacks(ts);
-	return 0;
+	return save_check_params(&ts->ctx, &ts->save);
 }
 
 static int toolstack_run(struct toolstack_save *ts)

@@ -717,6 +717,39 @@ START_TEST(hostile_descriptions)
 }
 END_TEST
 
+/* An array of 400,000 structures, each of which has 40,000 fields of no elements: the same. */
+START_TEST(absent_fields)
+{
+	static const char absent[] = "{\"name\":\"e\",\"type\":\"t\",\"size\":1,\"array_len\":0},";
+	const unsigned elements = 400000, fields = 40000;
+	uint8_t *data = calloc(elements, 1);
+	char *json = calloc(fields + 10, sizeof(absent));
+	size_t used;
+	unsigned values = 0;
+
+	used = (size_t)sprintf(json,
+			       "{\"devices\":[{\"name\":\"a\",\"instance_id\":0,\"version\":1,"
+			       "\"fields\":[{\"name\":\"f\",\"type\":\"s\",\"size\":1,"
+			       "\"array_len\":%u,\"struct\":{\"vmsd_name\":\"b\",\"version\":1,"
+			       "\"fields\":[",
+			       elements);
+	for (unsigned i = 0; i < fields; i++)
+		used += (size_t)sprintf(json + used, "%s", absent);
+	strcpy(json + used, "{\"name\":\"v\",\"type\":\"uint8\",\"size\":1}]}}]}]}");
+	state_header(&s);
+	state_full(&s, 1, "a", 0, 1, data, elements, 1);
+	eof();
+	state_vmdescription(&s, json);
+	ck_assert_int_eq(savevm_list(s.octets, s.len,
+				     &(struct savevm_list_callbacks){NULL, count_value, &values},
+				     &err),
+			 0);
+	ck_assert_uint_ge(values, elements);
+	free(json);
+	free(data);
+}
+END_TEST
+
 /* Our own allocations; Jansson's are its own. */
 START_TEST(no_memory)
 {
@@ -777,6 +810,7 @@ int main(void)
 	tcase_add_loop_test(tc, every_bit_flipped, 0, 3);
 	tcase_add_loop_test(tc, hostile_headers_and_footers, 0, 2);
 	tcase_add_loop_test(tc, hostile_descriptions, 0, 2);
+	tcase_add_test(tc, absent_fields);
 	tcase_add_test(tc, no_memory);
 	return unit_main(suite, tc);
 }

@@ -394,6 +394,17 @@ START_TEST(end_after_checkpoint)
 }
 END_TEST
 
+/* Even with the number of our checksums, which have no place here. */
+START_TEST(optional_record_between_checkpoints)
+{
+	new_target(XENSR_STREAM_REMUS, -1);
+	begin_edited(complete_at[1]);
+	stream_record(&t, _i ? REC_CHECKSUM : 0x80000001, NULL, 0);
+	run_edited();
+	check_went_well(1, true);
+}
+END_TEST
+
 /* An END closes the first image; later ones are complete with the toolstack's part alone. */
 START_TEST(end_of_image)
 {
@@ -1104,6 +1115,7 @@ int main(void)
 
 	tc = harness_tcase(suite, "end", setup, teardown);
 	tcase_add_loop_test(tc, end_after_checkpoint, 1, LAST + 1);
+	tcase_add_loop_test(tc, optional_record_between_checkpoints, 0, 2);
 	tcase_add_loop_test(tc, end_of_image, 1, LAST + 1);
 	tcase_add_test(tc, end_of_half_an_image);
 	tcase_add_test(tc, end_after_an_empty_record);

@@ -103,6 +103,10 @@ static int save_context(int *fd, void *data)
 	HOLDS(xensr_xenstore_pair(t.writer, "late", "") == -1 && errno == EINVAL);
 	if (t.no_fd)
 		return t.save_context_answer;
+	if (t.context_fd) {
+		*fd = t.context_fd;
+		return 0;
+	}
 	*fd = memfd_create("context", MFD_CLOEXEC);
 	HOLDS(*fd >= 0);
 	if (t.bad_fd) {

@@ -28,6 +28,7 @@ struct toolstack_harness {
 	const char *key;       /* one more pair with this key, if not NULL */
 	size_t value_octets;   /* of its value */
 	bool no_pairs, no_fd, bad_fd;
+	int context_fd; /* read its context from here, if not 0 */
 
 	/* What came of a restore. */
 	unsigned created, pairs, contexts;

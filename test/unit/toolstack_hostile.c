@@ -216,6 +216,24 @@ START_TEST(twice)
 }
 END_TEST
 
+/* An emulator cannot start from nothing. */
+START_TEST(empty_context)
+{
+	uint64_t offset;
+
+	put_domain();
+	offset = s.len;
+	libxl_emulator(&s, LIBXL_EMULATOR_CONTEXT, 2, "", 0);
+	libxl_record(&s, LIBXL_END, NULL, 0);
+	toolstack_restore_stream(&s, s.len);
+	harness_failed(EBADMSG,
+		       "libxl EMULATOR_CONTEXT record at offset %" PRIu64
+		       ": is empty, and the emulator needs its context",
+		       offset);
+	emulator_is(0, 0);
+}
+END_TEST
+
 /* Nothing of what was there stays in the way, and a record that nobody must know is no harm. */
 START_TEST(optional_anywhere)
 {
@@ -361,6 +379,7 @@ int main(void)
 	tc = tcase(suite, "records", setup);
 	tcase_add_loop_test(tc, wrong_record, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_loop_test(tc, twice, 0, 2);
+	tcase_add_test(tc, empty_context);
 	tcase_add_test(tc, optional_anywhere);
 	tcase_add_test(tc, legacy_image);
 	tcase_add_test(tc, header_not_announced);

@@ -164,8 +164,8 @@ START_TEST(save_refused)
 		{ESRCH, "no information about domain 99: No such process"},
 		{EINVAL, "there is no hypervisor handle"},
 		{EINVAL, "there is no suspend callback"},
+		{EINVAL, "checksums have no place in a checkpointed stream"},
 	};
-	uint64_t octets = _i == 7 ? DOMAIN_AT : 0;
 	int fd = memfd_new();
 
 	switch (_i) {
@@ -194,12 +194,16 @@ START_TEST(save_refused)
 	case 6:
 		h.save.xch = NULL;
 		break;
-	default:
+	case 7:
 		h.save.callbacks.suspend = NULL;
+		break;
+	default:
+		harness_save_type(XENSR_STREAM_REMUS, -1);
+		h.save.checksum = true;
 	}
 	toolstack_save(fd);
 	harness_failed(cases[_i].errnum, "%s", cases[_i].text);
-	ck_assert_uint_eq(fd_octets(fd), octets);
+	ck_assert_uint_eq(fd_octets(fd), 0);
 	ck_assert_uint_eq(h.suspends, 0);
 	close(fd);
 }
@@ -342,7 +346,7 @@ START_TEST(restore_refused)
 		{EINVAL,
 		 "a checkpointed stream needs the callback checkpoint and, for COLO, "
 		 "suspend, postcopy and wait_checkpoint",
-		 true},
+		 false},
 	};
 
 	switch (_i) {
@@ -550,6 +554,28 @@ START_TEST(save_cancelled_at)
 }
 END_TEST
 
+/* In an address space without end and with nothing to write: long before its end. */
+START_TEST(save_cancelled_among_holes)
+{
+	int fd = memfd_new();
+
+	source_small();
+	h.source->nr_gpfns = 1u << 30;
+	if (_i)
+		harness_live(false);
+	make_cancellable();
+	fake.hook = cancel_at_call;
+	cancel_at = 300;
+	toolstack_save(fd);
+	harness_failed_somehow();
+	ck_assert_int_eq(h.errnum, ECANCELED);
+	ck_assert_uint_lt(fake.total, cancel_at + 100);
+	ck_assert_uint_eq(h.suspends, _i ? 0 : 1);
+	close(fd);
+	close(cancel_fd);
+}
+END_TEST
+
 static void *cancel_soon(void *data)
 {
 	(void)data;
@@ -602,6 +628,28 @@ START_TEST(cancelled_writing)
 }
 END_TEST
 
+/* And while the emulator's context does not come. */
+START_TEST(cancelled_reading_the_context)
+{
+	int fd = memfd_new();
+	pthread_t thread;
+	int fds[2];
+
+	source_small();
+	HOLDS(pipe2(fds, O_CLOEXEC | (_i ? O_NONBLOCK : 0)) == 0);
+	t.context_fd = fds[0];
+	make_cancellable();
+	HOLDS(pthread_create(&thread, NULL, cancel_soon, NULL) == 0);
+	toolstack_save(fd);
+	HOLDS(pthread_join(thread, NULL) == 0);
+	harness_failed_somehow();
+	ck_assert_int_eq(h.errnum, ECANCELED);
+	close(fds[1]);
+	close(fd);
+	close(cancel_fd);
+}
+END_TEST
+
 /* A descriptor that is none ends it at once, rather than never. */
 START_TEST(cancellable_without_stream)
 {
@@ -636,7 +684,7 @@ int main(void)
 	tcase_add_test(tc, largest_context);
 
 	tc = tcase(suite, "save", setup, NULL);
-	tcase_add_loop_test(tc, save_refused, 0, 8);
+	tcase_add_loop_test(tc, save_refused, 0, 9);
 	tcase_add_loop_test(tc, emulator_state_fails, 0, 9);
 	tcase_add_test(tc, pair_without_writer);
 	tcase_add_test(tc, domain_fails);
@@ -656,6 +704,8 @@ int main(void)
 	tcase_add_loop_test(tc, save_cancelled_at, 1, 60);
 	tcase_add_loop_test(tc, cancelled_waiting, 0, 4);
 	tcase_add_test(tc, cancelled_writing);
+	tcase_add_loop_test(tc, save_cancelled_among_holes, 0, 2);
+	tcase_add_loop_test(tc, cancelled_reading_the_context, 0, 2);
 	tcase_add_test(tc, cancellable_without_stream);
 	return harness_main(suite);
 }
