@@ -202,6 +202,9 @@ static int convert_to_file(struct options *options, const struct image *image)
 	}
 	progress_begin(&convert->progress, "converting", options->quiet);
 	failed = run_conversion(convert, image, &err);
+	/* What went down a pipe, or to a device, cannot be had back. */
+	if (!failed && file.temporary)
+		failed = convert_check(convert, file.temporary);
 	errnum = errno;
 	progress_end(&convert->progress);
 	if (failed) {

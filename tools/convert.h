@@ -6,6 +6,7 @@
  *      cmd_convert --> wrapping_read --> convert_stream        domain stream, version 2 or 3
  *                                    --> convert_legacy        image of Xen 4.5 or earlier
  *                  --> convert_checkpoint                      one state of a checkpointed stream
+ *                  --> convert_check                           all of what came of it
  *
  * What is written is checked as a restore would check it, by the same code (lib/phase.h,
  * record_check_body), before it is written: there is no output that breaks the format.
@@ -110,5 +111,13 @@ int convert_legacy(struct convert *convert) MUST_CHECK;
  */
 int convert_checkpoint(struct convert *convert, const struct image *image,
 		       struct image_error *err) MUST_CHECK;
+
+/* ---- afterwards (convert_check.c) --------------------------------------------------------------- */
+
+/*
+ * What was written to the file at path is a domain that can be restored. That it is not is the
+ * input's error.
+ */
+int convert_check(struct convert *convert, const char *path) MUST_CHECK;
 
 #endif

@@ -193,6 +193,20 @@ class Damaged(ConvertCase):
         self.assertEqual(code, DAMAGED)
         self.assertIn("there is more after its end", errors)
 
+    def test_cannot_be_restored(self):
+        """Each record is good, but the domain is not whole."""
+        parts = hvm(params=built.hvm_params((1, 0x99)))
+        text = (f"END record at offset {built.offset_of(parts, 'end')}: the xenstore page is pfn "
+                "0x99, which the stream did not bring")
+        older = self.file(b"older", "out")
+        path = self.file(parts)
+        self.assertEqual(self.run_text("convert", path, older), (
+            DAMAGED, "",
+            f"xensr convert: {path}: what comes of it cannot be restored: {text}\n"))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["image", "out"])
+        with open(older, "rb") as file:
+            self.assertEqual(file.read(), b"older")
+
     def test_emulator_of_a_pv_guest(self):
         parts = {"libxl": LIBXL, **pv(), "emulator": built.emulator(3, b"x"),
                  "last": built.record(0)}

@@ -171,8 +171,9 @@ class Records(LegacyCase):
         self.assertEqual(self.stream(dict(hvm_parts()[1], tsc=b"")).all(TSC_INFO), [])
 
     def test_every_parameter(self):
-        _, parts = hvm_parts()
+        image, parts = hvm_parts()
         parts["console"] = b"".join(param(number, 1000 - number) for number in PARAMS)
+        parts["pages"] += image.batch((1000 - legacy.CONSOLE, NORMAL, page(3)))
         expected = {index: 1000 - number for number, index in PARAMS.items()}
         self.assertEqual(self.params(self.stream(parts)),
                          {**expected, 1: 0xfeffc, 5: 0xfeff0, 6: 0xfeff1})
@@ -187,7 +188,8 @@ class Records(LegacyCase):
 
     def test_largest_batch(self):
         image, parts = hvm_parts(pages=2000)
-        parts["pages"] = image.batch(*((n, NORMAL, page(n % 251)) for n in range(1024)))
+        parts["pages"] = image.batch(*((n, NORMAL, page(n % 251)) for n in range(1024))) + \
+            hvm_parts()[1]["pages"]
         self.assertEqual(self.stream(parts).first(PAGE_DATA).get("I", 0), 1024)
 
     def test_vcpu_0_unless_told(self):
@@ -231,7 +233,7 @@ class Checkpointed(LegacyCase):
     def image(self, last):
         image, parts = hvm_parts()
         parts["last"] = b""
-        again = image.batch((5, NORMAL, page(9)))
+        again = image.batch((77, NORMAL, page(9)), (0x123, NORMAL, page(8)))
         return octets(parts) + again + param(legacy.CONSOLE, 77) + last + chunk(0) + \
             image.hvm_tail(CONTEXT, store=0x123)
 
@@ -370,6 +372,19 @@ class Refusals(LegacyCase):
         parts["last"] = chunk(legacy.VERIFY) * 2
         at = sum(len(parts[p]) for p in ("head", "pages", "vcpus", "console", "tsc")) + 4
         self.refused(parts, f'chunk "enable verify mode" at offset {at}: comes a second time')
+
+    def test_no_page_for_xenstore(self):
+        image, parts = hvm_parts()
+        parts["tail"] = image.hvm_tail(CONTEXT, store=0x99)
+        path, out = self.file(octets(parts)), os.path.join(self.folder, "out")
+        code, _, errors = self.run_text("convert", path, out)
+        self.assertEqual(code, DAMAGED)
+        self.assertTrue(errors.startswith(
+            f"xensr convert: {path}: what comes of it cannot be restored: END record at offset "),
+            errors)
+        self.assertTrue(errors.endswith(
+            ": the xenstore page is pfn 0x99, which the stream did not bring\n"), errors)
+        self.assertEqual(os.listdir(self.folder), ["image"])
 
     def test_verify_before_memory(self):
         _, parts = hvm_parts()
