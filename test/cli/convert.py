@@ -16,7 +16,7 @@ from checkpointed_stream import CheckpointedStream
 from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase, built, hvm, pv, xl
 from replication import EMULATOR_CONTEXT
 from replication_case import ReplicationCase
-from stream_edit import P2M_FRAMES, PAGE_DATA, STATIC_DATA_END, VERIFY, Stream
+from stream_edit import P2M_FRAMES, PAGE_DATA, STATIC_DATA_END, VERIFY, Record, Stream
 
 LIBXL = built.libxl_header() + built.record(1)
 
@@ -430,12 +430,32 @@ class Replicated(ReplicationCase, ConvertCase):
 
     def test_each_checkpoint(self):
         for kind in ("hvm", "pvh", "pv64", "pv32"):
-            pair, result = self.recorded(kind, checkpoints=3)
-            stream = CheckpointedStream(result.stream)
-            if kind.startswith("pv") and kind != "pvh":
-                stream.records = [r for r in stream.records
-                                  if not (r.toolstack and r.kind == EMULATOR_CONTEXT)]
+            pair, result, stream = self.stream_of(kind)
             for nth in (1, 2, 3):
+                with self.subTest(kind=kind, nth=nth):
+                    self.one(kind, pair, result, LIBXL + stream.octets(), nth)
+
+    def stream_of(self, kind):
+        pair, result = self.recorded(kind, checkpoints=3)
+        stream = CheckpointedStream(result.stream)
+        if kind in ("pv64", "pv32"):
+            stream.records = [r for r in stream.records
+                              if not (r.toolstack and r.kind == EMULATOR_CONTEXT)]
+        return pair, result, stream
+
+    def test_p2m_in_pieces(self):
+        """As of a guest whose p2m grew while it was replicated."""
+        for kind, in_page in (("pv64", 512), ("pv32", 1024)):
+            pair, result, stream = self.stream_of(kind)
+            frames = stream.first(P2M_FRAMES)
+            piece = Record(P2M_FRAMES, frames.body[:16])
+            piece.put("II", 0, 0, in_page - 1)
+            frames.put("I", 0, in_page)
+            del frames.body[8:16]
+            self.assertGreater(len(frames.body), 8)
+            piece.toolstack = False
+            stream.records.insert(stream.records.index(frames), piece)
+            for nth in (1, 3):
                 with self.subTest(kind=kind, nth=nth):
                     self.one(kind, pair, result, LIBXL + stream.octets(), nth)
 
