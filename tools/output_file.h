@@ -12,16 +12,26 @@
 #ifndef XENSR_TOOLS_OUTPUT_FILE_H
 #define XENSR_TOOLS_OUTPUT_FILE_H
 
+#include <stdbool.h>
+
 #include "error.h"
 
 struct output_file {
 	int fd;
 	const char *path; /* the caller's */
-	char *temporary;  /* NULL: written as it is */
+	char *temporary;  /* its name until then; NULL: written as it is, or unnamed */
+	bool unnamed;     /* it has no name yet */
 };
 
 /* Returns 0, or -1 with errno. At most one at a time. To be discarded or committed in either case. */
 int output_open(struct output_file *file, const char *path) MUST_CHECK;
+
+/*
+ * The same for a path where there is nothing or a regular file, with no name at all until the commit,
+ * so that nothing can stay behind even if the process is killed. Where that cannot be, with a name as
+ * output_open's.
+ */
+int output_open_unnamed(struct output_file *file, const char *path) MUST_CHECK;
 
 /* To the disk, and to its name. Returns 0, or -1 with errno; then to be discarded. */
 int output_commit(struct output_file *file) MUST_CHECK;

@@ -513,7 +513,7 @@ int page_plot_write(const struct image *image, const struct page_classes *classe
 		return 0;
 	if (!output->error[0])
 		snprintf(output->error, sizeof(output->error), "%s: cannot be drawn: %s",
-			 output->path, cairo_status_to_string(status));
+			 output->output.path, cairo_status_to_string(status));
 	errno = EIO;
 	return -1;
 }

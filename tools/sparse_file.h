@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A file with holes that is written whole or not at all: it has no name, or a temporary one in the
- * same folder, until sparse_file_commit gives it its own. Nobody but its owner may read it (0600):
+ * same folder that a signal takes away, until sparse_file_commit gives it its own. Nobody but its owner may read it (0600):
  * the memory of a guest is secret.
  *
  *      sparse_file_open --> _write, _extend, … --> sparse_file_commit
@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "output_file.h"
+
 struct sparse_file {
-	const char *path; /* the caller's, must outlive this */
-	char *temporary;  /* its name until then, or NULL: it has none */
-	int fd;
-	uint64_t end; /* octets: the furthest that was written or extended to */
+	struct output_file output; /* its path is the caller's and must outlive this */
+	uint64_t end;              /* octets: the furthest that was written or extended to */
 	char error[512];
 };
 
@@ -32,7 +32,7 @@ int sparse_file_write(struct sparse_file *file, const void *octets, size_t count
 /* The file is to be at least so long. */
 int sparse_file_extend(struct sparse_file *file, uint64_t octets);
 
-/* Give it its name. After a failure, too, there is nothing left to abandon. */
+/* To the disk, and to its name (output_file.h). After a failure, too, there is nothing left to abandon. */
 int sparse_file_commit(struct sparse_file *file);
 
 /* Idempotent, and nothing after sparse_file_commit. */

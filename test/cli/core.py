@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """xensr core: what it writes, read by gdb, readelf, crash where it is there, and readers of our own."""
 
+import errno
 import os
 import re
 import shutil
+import signal
 import stat
 import struct
 import subprocess
 import unittest
 
 import saved_domain as s
+import sim
 import sim_case
 from saved_domain import PAGE, CommandCase, b
 from stream_edit import HEADERS, VCPU_BASIC, Stream
@@ -503,6 +506,41 @@ class Failures(CommandCase):
                                           r"(write|make it \d+ octets long): File too large\n$")
             self.assertEqual(self.left(), ["image", "out"])
             self.assertEqual(self.contents("out"), b"as it was")
+
+    def core_with(self, **faults) -> subprocess.CompletedProcess:
+        """Write it where there is a file already, with these faults (test/sim/fault_preload.c)."""
+        self.file("out", b"as it was")
+        faults = {f"XENFAULT_{name}": str(value) for name, value in faults.items()}
+        return subprocess.run(
+            [os.path.join(sim.BUILD, "xensr"), "core", self.good, self.path("out")],
+            capture_output=True, text=True, check=False, env=os.environ | faults | {
+                "LD_PRELOAD": sim.fault_library(),
+                "ASAN_OPTIONS": "verify_asan_link_order=0"})
+
+    def test_disk_full_at_the_end(self):
+        """It is told before what was there is gone."""
+        for faults in ({}, {"NO_PROC": 1}):
+            done = self.core_with(SYNC=errno.ENOSPC, **faults)
+            self.assertEqual((done.returncode, done.stderr), (
+                4, f"xensr core: {self.path('out')}: cannot write: No space left on device\n"))
+            self.assertEqual(self.left(), ["image", "out"])
+            self.assertEqual(self.contents("out"), b"as it was")
+
+    def test_without_proc(self):
+        done = self.core_with(NO_PROC=1)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.left(), ["image", "out"])
+        self.assertEqual(self.contents("out")[:4], b"\x7fELF")
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("out")).st_mode), 0o600)
+
+    def test_signals(self):
+        """Whatever name it has by then, it goes."""
+        for faults in ({}, {"NO_PROC": 1}):
+            for place in "SYNC_SIGNAL", "RENAME_SIGNAL":
+                done = self.core_with(**faults, **{place: int(signal.SIGTERM)})
+                self.assertEqual(done.returncode, -signal.SIGTERM, done.stderr)
+                self.assertEqual(self.left(), ["image", "out"])
+                self.assertEqual(self.contents("out"), b"as it was")
 
     def test_replaces_what_was_there(self):
         self.file("out", b"as it was")

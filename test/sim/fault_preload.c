@@ -9,6 +9,9 @@
  *   XENFAULT_EINTR=N     every Nth call is interrupted before it moves any
  *   XENFAULT_CUT=N       after N octets the stream is at its end: reads return 0, writes fail
  *   XENFAULT_ERRNO=N     or fail with this errno, both of them
+ *   XENFAULT_SYNC=ERRNO  fsync fails
+ *   XENFAULT_SYNC_SIGNAL=N, XENFAULT_RENAME_SIGNAL=N  the process gets this signal in fsync, in rename
+ *   XENFAULT_NO_PROC=1   there are no links in /proc/self/fd
  *   XENFAULT_MARK=PATH   this file is made when a fault is delivered
  *   XENFAULT_COUNT=PATH  this file is to hold the number of allocations when the process ends
  */
@@ -16,11 +19,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -98,6 +103,64 @@ __attribute__((destructor)) static void tell_allocations(void)
 		return;
 	dprintf(fd, "%ld\n", allocations);
 	close(fd);
+}
+
+/* ---- files that are put in their place ------------------------------------------------- */
+
+static void signal_of(const char *name)
+{
+	if (setting(name) > 0)
+		raise((int)setting(name));
+}
+
+int fsync(int fd)
+{
+	static int (*next)(int);
+
+	if (!next)
+		next = NEXT(fsync);
+	signal_of("XENFAULT_SYNC_SIGNAL");
+	if (setting("XENFAULT_SYNC") > 0) {
+		errno = (int)setting("XENFAULT_SYNC");
+		return -1;
+	}
+	return next(fd);
+}
+
+int rename(const char *from, const char *to)
+{
+	static int (*next)(const char *, const char *);
+
+	if (!next)
+		next = NEXT(rename);
+	signal_of("XENFAULT_RENAME_SIGNAL");
+	return next(from, to);
+}
+
+static bool is_gone(const char *path)
+{
+	if (setting("XENFAULT_NO_PROC") <= 0 || strstr(path, "/proc/self/fd/") != path)
+		return false;
+	errno = ENOENT;
+	return true;
+}
+
+int access(const char *path, int mode)
+{
+	static int (*next)(const char *, int);
+
+	if (!next)
+		next = NEXT(access);
+	return is_gone(path) ? -1 : next(path, mode);
+}
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+	static int (*next)(int, const char *, int, const char *, int);
+
+	if (!next)
+		next = NEXT(linkat);
+	return is_gone(from) ? -1 : next(from_fd, from, to_fd, to, flags);
 }
 
 /* ---- the stream's descriptor ----------------------------------------------------------- */
