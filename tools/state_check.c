@@ -7,10 +7,11 @@
 
 #include <jansson.h>
 
-#include <xen/xen.h>
+#include <xenctrl.h>
 #include <xen/hvm/params.h>
 
 #include "pages.h"
+#include "pv_guest.h"
 #include "toolstack/libxl_record.h"
 
 static_assert(HVM_PARAM_MCA_CAP < STATE_PARAMS, "room for each parameter");
@@ -22,45 +23,47 @@ enum vcpu_record {
 	VCPU_MSRS = 1u << 3,
 };
 
+static void forget_vcpus(struct state_check *state)
+{
+	for (unsigned id = 0; id <= VCPU_ID_MAX; id++) {
+		free(state->registers[id]);
+		state->registers[id] = NULL;
+	}
+	memset(state->vcpu, 0, sizeof(state->vcpu));
+}
+
 void state_check_release(struct state_check *state)
 {
-	pfn_set_release(&state->populated);
+	pfn_map_release(&state->types);
+	forget_vcpus(state);
 	free(state->p2m);
 	state->p2m = NULL;
 	state->nr_p2m = state->p2m_room = 0;
 }
 
-/* The pfns first … first + 63: those of `gone` lose their memory, those of `come` get some. */
-static int take_word(struct pfn_set *populated, uint64_t first, uint64_t come, uint64_t gone)
+/* Page tables of a level that the guest has not are told once for a record. */
+static int take_pages(struct state_check *state, struct walk *walk,
+		      const struct walk_record *record)
 {
-	if (gone && pfn_set_has_any(populated, first, 64)) {
-		for (unsigned bit = 0; bit < 64; bit++) {
-			if (gone >> bit & 1)
-				pfn_set_remove(populated, first + bit);
-		}
-	}
-	return come ? pfn_set_add_word(populated, first, come) : 0;
-}
-
-/* Entries come by the million, mostly in ascending order: a word at a time. */
-static int take_pages(struct state_check *state, const struct walk_record *record)
-{
+	bool narrow =
+		walk->image->headers.guest_type == GUEST_X86_PV && walk->image->guest_width == 4;
 	const uint64_t *entries = record->entries;
-	uint32_t count = entries ? record->place.count : 0;
 
-	for (uint32_t i = 0; i < count;) {
-		uint64_t first = page_entry_pfn(entries[i]) & ~63ull;
-		uint64_t come = 0, gone = 0;
+	for (uint32_t i = 0; entries && i < record->place.count; i++) {
+		enum page_type type = page_entry_type(entries[i]);
+		uint64_t pfn = page_entry_pfn(entries[i]);
+		bool populated = page_type_is_populated(type);
+		int before = pfn_map_set(&state->types, pfn, populated ? type + 1u : 0);
 
-		for (; i < count && (page_entry_pfn(entries[i]) & ~63ull) == first; i++) {
-			uint64_t bit = 1ull << (page_entry_pfn(entries[i]) & 63);
-			bool populated = page_type_is_populated(page_entry_type(entries[i]));
-
-			come = populated ? come | bit : come & ~bit;
-			gone = populated ? gone & ~bit : gone | bit;
-		}
-		if (take_word(&state->populated, first, come, gone))
+		if (before < 0)
 			return -1;
+		state->p2m_is_new |= before == PAGE_NORMAL + 1 && type != PAGE_NORMAL;
+		if (!narrow || page_type_level(type) <= pv_layout_of(4).levels)
+			continue;
+		walk_find(walk, WALK_ERROR,
+			  "pfn %#" PRIx64 " is a level-%u page table; the guest has %u levels", pfn,
+			  page_type_level(type), pv_layout_of(4).levels);
+		narrow = false;
 	}
 	return 0;
 }
@@ -110,20 +113,39 @@ static int take_p2m(struct state_check *state, struct walk *walk, const struct w
 	memcpy(state->p2m + first, frames, (end - first) * sizeof(*frames));
 	if (end > state->nr_p2m)
 		state->nr_p2m = end;
+	state->p2m_is_new = true;
 	return 0;
 }
 
-static void take_vcpu(struct state_check *state, struct walk *walk,
-		      const struct walk_record *record, uint8_t kind)
+static int keep_registers(struct state_check *state, const struct wire_x86_pv_vcpu *vcpu,
+			  size_t octets)
+{
+	void *copy = calloc(1, sizeof(vcpu_guest_context_any_t));
+
+	if (!copy)
+		return -1;
+	memcpy(copy, vcpu + 1,
+	       octets < sizeof(vcpu_guest_context_any_t) ? octets
+							 : sizeof(vcpu_guest_context_any_t));
+	free(state->registers[vcpu->vcpu_id]);
+	state->registers[vcpu->vcpu_id] = copy;
+	return 0;
+}
+
+static int take_vcpu(struct state_check *state, struct walk *walk, const struct walk_record *record,
+		     uint8_t kind)
 {
 	const struct wire_x86_pv_vcpu *vcpu = record->body;
 
 	/* One that brings nothing is ignored. */
 	if (record->place.length <= sizeof(*vcpu))
-		return;
+		return 0;
 	if (state->vcpu[vcpu->vcpu_id] & kind)
 		walk_find(walk, WALK_ERROR, "comes a second time for vcpu %u", vcpu->vcpu_id);
 	state->vcpu[vcpu->vcpu_id] |= kind;
+	return kind == VCPU_BASIC
+		       ? keep_registers(state, vcpu, record->place.length - sizeof(*vcpu))
+		       : 0;
 }
 
 static void check_hvm_state(const struct state_check *state, struct walk *walk)
@@ -142,35 +164,107 @@ static void check_hvm_state(const struct state_check *state, struct walk *walk)
 		/* A saver leaves out parameters that are 0. */
 		if (!state->have_param[needed[i].index] || pfn == 0)
 			continue;
-		if (pfn >= PFN_LIMIT_X86 || !pfn_set_has(&state->populated, pfn))
+		if (!pfn_map_get(&state->types, pfn))
 			walk_find(walk, WALK_ERROR,
 				  "the %s page is pfn %#" PRIx64 ", which the stream did not bring",
 				  needed[i].name, pfn);
 	}
 }
 
-static void check_pv_state(const struct state_check *state, struct walk *walk)
+/* Is `what` a page of one of these types (a mask) that the stream brought? If not, that is told. */
+static bool check_frame(const struct state_check *state, struct walk *walk, const char *what,
+			uint64_t pfn, uint32_t types)
 {
+	unsigned type = pfn_map_get(&state->types, pfn);
+
+	if (type == 0)
+		walk_find(walk, WALK_ERROR,
+			  "%s is pfn %#" PRIx64 ", which the stream did not bring", what, pfn);
+	else if (!(types >> (type - 1) & 1))
+		walk_find(walk, WALK_ERROR, "%s is pfn %#" PRIx64 ", which is a page of type %#x",
+			  what, pfn, type - 1);
+	else
+		return true;
+	return false;
+}
+
+static void check_gdt(const struct state_check *state, struct walk *walk,
+		      const struct pv_layout *layout, const vcpu_guest_context_any_t *context)
+{
+	uint64_t entries = PV_GET(layout, context, gdt_ents);
+
+	if (entries > GDT_FRAMES_MAX * GDT_ENTRIES_IN_PAGE) {
+		walk_find(walk, WALK_ERROR, "a GDT has %" PRIu64 " entries", entries);
+		return;
+	}
+	for (uint64_t i = 0; i * GDT_ENTRIES_IN_PAGE < entries; i++) {
+		if (!check_frame(state, walk, "a GDT", PV_GET(layout, context, gdt_frames[i]),
+				 1u << PAGE_NORMAL))
+			break;
+	}
+}
+
+static void check_roots(const struct state_check *state, struct walk *walk,
+			const struct pv_layout *layout, const vcpu_guest_context_any_t *context)
+{
+	uint32_t root_types = 1u << layout->levels | 1u << (layout->levels + 8);
+	uint64_t cr1 = PV_GET(layout, context, ctrlreg[1]);
+
+	(void)check_frame(state, walk, "CR3",
+			  cr3_frame(layout, PV_GET(layout, context, ctrlreg[3])), root_types);
+	if (layout->width == 4 || cr1 == 0)
+		return;
+	if (cr1 & CR1_VALID)
+		(void)check_frame(state, walk, "a user page table", cr3_frame(layout, cr1),
+				  root_types);
+	else
+		walk_find(walk, WALK_ERROR,
+			  "a user page table is %#" PRIx64 ", which is not marked as valid", cr1);
+}
+
+static void check_vcpus(const struct state_check *state, struct walk *walk)
+{
+	struct pv_layout layout = pv_layout_of(walk->image->guest_width);
 	bool any = false;
 
-	for (size_t i = 0; i < state->nr_p2m; i++) {
-		if (state->p2m[i] >= PFN_LIMIT_X86 ||
-		    !pfn_set_has(&state->populated, state->p2m[i])) {
-			walk_find(walk, WALK_ERROR,
-				  "a page of the p2m is pfn %#" PRIx64
-				  ", which the stream did not bring",
-				  state->p2m[i]);
-			break;
-		}
-	}
 	for (unsigned id = 0; id <= VCPU_ID_MAX; id++) {
+		const vcpu_guest_context_any_t *context = state->registers[id];
+
 		any |= state->vcpu[id];
-		if (state->vcpu[id] && !(state->vcpu[id] & VCPU_BASIC))
+		if (state->vcpu[id] && !context)
 			walk_find(walk, WALK_ERROR,
 				  "the stream brought state of vcpu %u, but not its registers", id);
+		if (!context)
+			continue;
+		if (id == 0)
+			(void)check_frame(state, walk, "the start info",
+					  PV_GET(&layout, context, user_regs.edx),
+					  1u << PAGE_NORMAL);
+		check_gdt(state, walk, &layout, context);
+		check_roots(state, walk, &layout, context);
 	}
-	if (any && !(state->vcpu[0] & VCPU_BASIC))
+	if (any && !state->registers[0])
 		walk_find(walk, WALK_ERROR, "the stream did not bring vcpu 0");
+}
+
+/* A checkpoint brings vcpus anew, but most often no p2m, which is large. */
+static void check_p2m(struct state_check *state, struct walk *walk)
+{
+	for (size_t i = 0; state->p2m_is_new && i < state->nr_p2m; i++) {
+		if (!check_frame(state, walk, "a page of the p2m", state->p2m[i],
+				 1u << PAGE_NORMAL))
+			break;
+	}
+	state->p2m_is_new = false;
+}
+
+static void check_pv_state(struct state_check *state, struct walk *walk)
+{
+	/* That has been told, and of its vcpus and p2m nothing was taken. */
+	if (walk->image->guest_width != 4 && walk->image->guest_width != 8)
+		return;
+	check_vcpus(state, walk);
+	check_p2m(state, walk);
 }
 
 /* END or CHECKPOINT: the state must hold together. The next checkpoint brings some of it anew. */
@@ -181,7 +275,7 @@ static void check_state(struct state_check *state, struct walk *walk)
 	else
 		check_pv_state(state, walk);
 	memset(state->have_param, 0, sizeof(state->have_param));
-	memset(state->vcpu, 0, sizeof(state->vcpu));
+	forget_vcpus(state);
 }
 
 /* ---- the toolstack's part ----------------------------------------------------------------------- */
@@ -250,7 +344,7 @@ int state_check_record(struct state_check *state, struct walk *walk,
 		return 0;
 	}
 	if (record->place.type == REC_PAGE_DATA)
-		return take_pages(state, record);
+		return take_pages(state, walk, record);
 	if (!record->good)
 		return 0;
 	switch (record->place.type) {
@@ -260,17 +354,13 @@ int state_check_record(struct state_check *state, struct walk *walk,
 	case REC_X86_PV_P2M_FRAMES:
 		return take_p2m(state, walk, record);
 	case REC_X86_PV_VCPU_BASIC:
-		take_vcpu(state, walk, record, VCPU_BASIC);
-		break;
+		return take_vcpu(state, walk, record, VCPU_BASIC);
 	case REC_X86_PV_VCPU_EXTENDED:
-		take_vcpu(state, walk, record, VCPU_EXTENDED);
-		break;
+		return take_vcpu(state, walk, record, VCPU_EXTENDED);
 	case REC_X86_PV_VCPU_XSAVE:
-		take_vcpu(state, walk, record, VCPU_XSAVE);
-		break;
+		return take_vcpu(state, walk, record, VCPU_XSAVE);
 	case REC_X86_PV_VCPU_MSRS:
-		take_vcpu(state, walk, record, VCPU_MSRS);
-		break;
+		return take_vcpu(state, walk, record, VCPU_MSRS);
 	case REC_VERIFY:
 		state->verifying = true;
 		break;

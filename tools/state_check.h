@@ -7,7 +7,7 @@
 #define XENSR_TOOLS_STATE_CHECK_H
 
 #include "format.h"
-#include "pfn_set.h"
+#include "pfn_map.h"
 #include "walk.h"
 
 #define STATE_PARAMS 64 /* more than there are HVM_PARAM_* */
@@ -20,7 +20,7 @@ enum device_model {
 };
 
 struct state_check {
-	struct pfn_set populated; /* pfns that have memory */
+	struct pfn_map types; /* enum page_type + 1 of the pfns that have memory */
 
 	/* xl's configuration, once asked for. */
 	bool asked_device_model;
@@ -37,9 +37,13 @@ struct state_check {
 
 	/* PV: a bit for each kind of record that a vcpu has had. */
 	uint8_t vcpu[VCPU_ID_MAX + 1];
+	/* PV: copies of the registers (vcpu_guest_context_any_t) of those that have had them. */
+	void *registers[VCPU_ID_MAX + 1];
 	/* PV: the p2m's frames, as the last record that named each said; frames 0 … nr_p2m - 1. */
 	uint64_t *p2m;
 	size_t nr_p2m, p2m_room;
+	/* PV: since they were last looked at, frames were named or a normal page became none. */
+	bool p2m_is_new;
 };
 
 /* An all-zero state_check knows nothing. */

@@ -14,8 +14,7 @@
 
 void survey_release(struct survey *survey)
 {
-	pfn_set_release(&survey->populated);
-	pfn_set_release(&survey->with_data);
+	pfn_map_release(&survey->pfns);
 	free(survey->hashes);
 	survey->hashes = NULL;
 	survey->hash_count = survey->hash_room = 0;
@@ -24,23 +23,20 @@ void survey_release(struct survey *survey)
 
 static int count_entry(struct survey *survey, uint64_t pfn, enum page_type type)
 {
-	bool had = pfn_set_has(&survey->populated, pfn);
+	unsigned before = pfn_map_get(&survey->pfns, pfn);
+	unsigned now = before & PFN_WITH_DATA;
 
+	if (page_type_has_data(type))
+		now |= PFN_WITH_DATA;
+	if (page_type_is_populated(type))
+		now |= PFN_POPULATED;
 	survey->types[type]++;
-	if (page_type_has_data(type) && !pfn_set_has(&survey->with_data, pfn)) {
-		if (pfn_set_add(&survey->with_data, pfn))
-			return -1;
-		survey->distinct_pages++;
-	}
-	if (!page_type_is_populated(type)) {
-		survey->populated_pages -= had;
-		pfn_set_remove(&survey->populated, pfn);
-		return 0;
-	}
-	survey->populated_pages += !had;
-	if (pfn > survey->highest_pfn)
+	survey->distinct_pages += (now & ~before & PFN_WITH_DATA) != 0;
+	survey->populated_pages += (now & PFN_POPULATED) != 0;
+	survey->populated_pages -= (before & PFN_POPULATED) != 0;
+	if ((now & PFN_POPULATED) && pfn > survey->highest_pfn)
 		survey->highest_pfn = pfn;
-	return pfn_set_add(&survey->populated, pfn);
+	return pfn_map_set(&survey->pfns, pfn, now) < 0 ? -1 : 0;
 }
 
 static int count_entries(struct survey *survey, const struct walk_record *record)

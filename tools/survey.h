@@ -5,14 +5,19 @@
 #ifndef XENSR_TOOLS_SURVEY_H
 #define XENSR_TOOLS_SURVEY_H
 
-#include "pfn_set.h"
 #include "page_sample.h"
+#include "pfn_map.h"
 #include "toolstack/libxl_record.h"
 #include "walk.h"
 
 struct survey_count {
 	uint64_t records;
 	uint64_t octets; /* of their bodies */
+};
+
+enum pfn_fact {
+	PFN_POPULATED = 1u << 0, /* it has memory in the end */
+	PFN_WITH_DATA = 1u << 1, /* its content came at least once */
 };
 
 struct survey {
@@ -22,8 +27,7 @@ struct survey {
 	uint64_t types[16];         /* PAGE_DATA entries by enum page_type, as often as sent */
 	uint64_t pages;             /* pages with data, as often as sent */
 	uint64_t zero_pages;        /* of these, those that are all zero */
-	struct pfn_set populated;   /* pfns that have memory in the end */
-	struct pfn_set with_data;   /* pfns whose content came at least once */
+	struct pfn_map pfns;        /* what is known of each: enum pfn_fact */
 	uint64_t populated_pages, distinct_pages;
 	uint64_t highest_pfn;     /* of the populated ones */
 	uint32_t vcpus;           /* of the last state */

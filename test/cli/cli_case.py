@@ -39,10 +39,23 @@ def hvm(**replacements) -> built.Parts:
     return built.changed(built.hvm_stream(), **parts)
 
 
+def pv_basic(number: int = 0, edx: int = 0x10, gdt: tuple[int, ...] = (), entries: int = 0,
+             cr1: int = 0, cr3: int = 0x12 << 12) -> bytes:
+    """The registers of a vcpu of a 64-bit PV guest that name pages."""
+    context = bytearray(5168)
+    struct.pack_into("<Q", context, 616, edx)
+    struct.pack_into(f"<{len(gdt)}Q", context, 4832, *gdt)
+    struct.pack_into("<Q", context, 4960, entries)
+    struct.pack_into("<Q", context, 4992, cr1)
+    struct.pack_into("<Q", context, 5008, cr3)
+    return built.vcpu(0x04, number, bytes(context))
+
+
 def pv(**replacements) -> built.Parts:
-    """A small PV stream that a restore takes."""
+    """A small PV stream that a restore takes, but for what is in its page tables."""
     return built.changed(built.pv_stream(), **{
-        "p2m": built.p2m_frames(0, 0x5ff, 0x10, 0x11, 0x14), **replacements})
+        "p2m": built.p2m_frames(0, 0x5ff, 0x10, 0x10, 0x10), "basic_0": pv_basic(0),
+        "basic_2": pv_basic(2), **replacements})
 
 
 # The oracle's device-model state is no savevm container; this is an empty one.
@@ -108,6 +121,14 @@ class CliCase(sim_case.SimCase):
     def run_text(self, *words, data=None):
         code, out, errors = self.run_raw(*words, data=data)
         return code, out.decode(), errors
+
+    def peak(self, *words) -> tuple[int, int]:
+        """Its exit code, and the octets of memory it had at most."""
+        with subprocess.Popen([XENSR, *words], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        return process.returncode, usage.ru_maxrss * 1024
 
     def facts(self, *words, data=None, code=FINE):
         """What it prints as JSON."""

@@ -397,9 +397,9 @@ class Checkpointed(ConvertCase):
 class GrowingP2m(ConvertCase):
     """A PV guest's p2m that comes in pieces, each of which adds to those before or replaces them."""
 
-    FIRST = built.p2m_frames(0, 0x3ff, 0x10, 0x11)
-    SECOND = built.p2m_frames(0x400, 0x7ff, 0x14, 0x10)
-    AGAIN = built.p2m_frames(0x200, 0x5ff, 0x12, 0x11)
+    FIRST = built.p2m_frames(0, 0x3ff, 0x10, 0x10)
+    SECOND = built.p2m_frames(0x400, 0x7ff, 0x10, 0x11)
+    AGAIN = built.p2m_frames(0x200, 0x5ff, 0x11, 0x10)
 
     def stream(self) -> bytes:
         """Two pieces before the first checkpoint, the others before the second."""

@@ -4,11 +4,12 @@
 
 import json
 import os
+import struct
 import subprocess
 import time
 
 import cli_case
-from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, CliCase, built, hvm, pv, xl
+from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, CliCase, built, hvm, pv, pv_basic, xl
 
 
 def checkpointed() -> built.Parts:
@@ -127,8 +128,57 @@ class Findings(CliCase):
                    f"error: END record at offset {self.at(parts, 'end')}: a page of the p2m is pfn "
                    "0x13, which the stream did not bring")
 
+    def test_pages_that_a_pv_guest_needs(self):
+        missing, table = ", which the stream did not bring", ", which is a page of type 0x1"
+        for changes, text in (
+                ({"basic_0": pv_basic(0, edx=0x13)}, f"the start info is pfn 0x13{missing}"),
+                ({"basic_0": pv_basic(0, edx=0x11)}, f"the start info is pfn 0x11{table}"),
+                ({"basic_2": pv_basic(2, cr3=0x15 << 12)}, f"CR3 is pfn 0x15{missing}"),
+                ({"basic_2": pv_basic(2, cr3=0x11 << 12)}, f"CR3 is pfn 0x11{table}"),
+                ({"basic_2": pv_basic(2, cr3=1 << 63)}, f"CR3 is pfn {1 << 51:#x}{missing}"),
+                ({"basic_2": pv_basic(2, cr1=0x11 << 12 | 1)}, f"a user page table is pfn 0x11{table}"),
+                ({"basic_2": pv_basic(2, cr1=0x12 << 12)},
+                 "a user page table is 0x12000, which is not marked as valid"),
+                ({"basic_2": pv_basic(2, gdt=(0x10, 0x99), entries=513)}, f"a GDT is pfn 0x99{missing}"),
+                ({"basic_2": pv_basic(2, gdt=(0x11,), entries=1)}, f"a GDT is pfn 0x11{table}"),
+                ({"basic_2": pv_basic(2, entries=7169)}, "a GDT has 7169 entries"),
+                ({"p2m": built.p2m_frames(0, 0x3ff, 0x10, 0x11)}, f"a page of the p2m is pfn 0x11{table}")):
+            with self.subTest(text=text):
+                parts = pv(**changes)
+                self.check(parts, DAMAGED,
+                           f"error: END record at offset {self.at(parts, 'end')}: {text}")
+        # vcpu 2 has no start info, and what lies behind a GDT's last entry is none of it.
+        self.check(pv(basic_2=pv_basic(2, edx=0x99, cr1=0x12 << 12 | 1, gdt=(0x10, 0x99), entries=512)),
+                   FINE)
+
+    def test_page_table_of_a_level_too_many(self):
+        context = bytearray(2800)
+        struct.pack_into("<I", context, 524, 0x10)  # edx
+        parts = built.without(pv(info=built.pv_info(4, 3), p2m=built.p2m_frames(0, 0x7ff, 0x10, 0x10),
+                                 basic_0=built.vcpu(4, 0, bytes(context))),
+                              "basic 2", "xsave 2", "extended 0", "msrs 0", "xsave 0")
+        self.check(parts, DAMAGED,
+                   f"error: PAGE_DATA record at offset {self.at(parts, 'pages')}: pfn 0x12 is a level-4 "
+                   "page table; the guest has 3 levels",
+                   f"error: END record at offset {self.at(parts, 'end')}: CR3 is pfn 0, which the "
+                   "stream did not bring")
+
+    def test_width_that_no_guest_has(self):
+        parts = pv(info=built.pv_info(0, 4))
+        self.assertEqual(self.run_text("verify", self.file(parts))[::2], (DAMAGED, ""))
+
+    def test_memory_follows_the_file(self):
+        """Pfns that lie far apart are no reason for more memory."""
+        parts = built.inserted(hvm(), "tsc", built.page_data(
+            *((i << 15, built.ALLOCATE_ONLY, None) for i in range(1, 250001))))
+        path = self.file(parts)
+        for command in ("verify", "info"):
+            code, octets = self.peak(command, path)
+            self.assertEqual(code, FINE)
+            self.assertLess(octets, 160 << 20)
+
     def test_vcpus(self):
-        parts = built.without(pv(basic_2=built.basic(0)), "xsave 2")
+        parts = built.without(pv(basic_2=pv_basic(0)), "xsave 2")
         self.check(parts, DAMAGED,
                    f"error: X86_PV_VCPU_BASIC record at offset {self.at(parts, 'basic 2')}: comes a "
                    "second time for vcpu 0")
@@ -302,6 +352,26 @@ class Checkpoints(CliCase):
             parts = built.inserted(parts, "context", built.record(0x55))
             report = self.facts("verify", "--json", self.file(parts), code=DAMAGED)[0]
             self.assertEqual(report["checkpoints"], 0)
+
+    def test_p2m_is_looked_at_once(self):
+        parts = built.without(pv(p2m=built.p2m_frames(0, 0x5ff, 0x10, 0x13, 0x10)), "end")
+        state = ("tsc", "shared", "basic 0", "extended 0", "xsave 0", "msrs 0")
+        for number in (1, 2, 3, 4):
+            parts[f"checkpoint {number}"] = built.CHECKPOINT
+            again = built.page_data((0x10, built.NORMAL, number))
+            if number == 2:  # of the p2m's frames, one left
+                again = built.page_data((0x10, built.INVALID, None))
+            parts.update({f"{name} {number}": data for name, data in
+                          {"pages": again, **{n: parts[n] for n in state}}.items()})
+        texts = [f["text"] for f in self.facts("verify", "--json", self.file(parts),
+                                               code=DAMAGED)[0]["findings"]]
+        # The last record is the state after checkpoint 4, which is cut off.
+        p2m = [text for text in texts if "a page of the p2m" in text]
+        self.assertEqual(p2m, [
+            f"CHECKPOINT record at offset {built.offset_of(parts, 'checkpoint 1')}: a page of the p2m is "
+            "pfn 0x13, which the stream did not bring",
+            f"CHECKPOINT record at offset {built.offset_of(parts, 'checkpoint 3')}: a page of the p2m is "
+            "pfn 0x10, which the stream did not bring"])
 
     def test_asked_for(self):
         self.assertEqual(self.run_text("verify", "--checkpointed", self.file(checkpointed()))[0], FINE)
