@@ -38,6 +38,9 @@ static const char help[] =
 	"\n"
 	"Exit codes: 0 fine, 1 warnings only, 2 errors, 3 wrong usage, 4 trouble on our side.\n";
 
+/* --json: findings of a file that are printed. A file can have one for every few octets. */
+#define FINDINGS_MOST 10000
+
 struct options {
 	bool checkpointed, tee, json, quiet;
 };
@@ -52,6 +55,7 @@ struct verify {
 	struct progress progress;
 	json_t *findings; /* --json */
 	uint64_t errors, warnings, records, pages;
+	uint64_t more; /* findings that --json leaves out */
 	bool no_memory;
 };
 
@@ -76,9 +80,14 @@ static int take_finding(void *data, const struct walk_finding *finding)
 	verify->errors += error;
 	verify->warnings += !error;
 	if (verify->options->json) {
-		json_t *fact =
-			json_pack("{s:s, s:I, s:s}", "severity", error ? "error" : "warning",
-				  "offset", (json_int_t)finding->offset, "text", finding->text);
+		json_t *fact;
+
+		if (json_array_size(verify->findings) >= FINDINGS_MOST) {
+			verify->more++;
+			return 0;
+		}
+		fact = json_pack("{s:s, s:I, s:s}", "severity", error ? "error" : "warning",
+				 "offset", (json_int_t)finding->offset, "text", finding->text);
 
 		if (fact && !json_array_append_new(verify->findings, fact))
 			return 0;
@@ -135,13 +144,14 @@ static void print_summary(const struct verify *verify, uint64_t octets)
 
 static json_t *json_summary(struct verify *verify, uint64_t octets)
 {
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O}", "file",
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I}", "file",
 			 json_text(verify->path), "verdict", verdicts[verdict(verify)], "errors",
 			 (json_int_t)verify->errors, "warnings", (json_int_t)verify->warnings,
 			 "records", (json_int_t)verify->records, "pages", (json_int_t)verify->pages,
 			 "octets", (json_int_t)octets, "checkpoints",
 			 (json_int_t)verify->image.checkpoints, "checksums",
-			 (json_int_t)verify->walk.sums.records, "findings", verify->findings);
+			 (json_int_t)verify->walk.sums.records, "findings", verify->findings,
+			 "more", (json_int_t)verify->more);
 }
 
 /*
@@ -238,6 +248,9 @@ static int verify_file(const struct options *options, const char *path, json_t *
 failed:
 	progress_end(&verify.progress);
 	command_error(name, "%s: %s", path, source.ctx.err.text);
+	if (options->json)
+		*fact = json_pack("{s:o, s:s, s:o}", "file", json_text(path), "verdict", "trouble",
+				  "text", json_text(source.ctx.err.text));
 out:
 	json_decref(verify.findings);
 	state_check_release(&verify.state);
@@ -257,7 +270,7 @@ static int verify_files(const struct options *options, char **paths)
 		int one = verify_file(options, *paths, &fact);
 
 		code = command_worse(code, one);
-		if (one == EXIT_TROUBLE || !options->json)
+		if (!options->json)
 			continue;
 		if (json_array_append_new(facts, fact)) {
 			json_decref(facts);

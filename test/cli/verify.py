@@ -456,6 +456,25 @@ class Files(CliCase):
         self.assertIn(f"{good}: fine", out)
         self.assertIn("cannot read it: Is a directory", self.run_text("verify", "/")[2])
 
+    def test_missing_as_json(self):
+        good = self.file(hvm(), "good")
+        code, out, _ = self.run_text("verify", "--json", "/nonexistent/x", good)
+        self.assertEqual(code, TROUBLE)
+        facts = json.loads(out)
+        self.assertEqual(facts[0], {"file": "/nonexistent/x", "verdict": "trouble",
+                                    "text": "cannot open it: No such file or directory"})
+        self.assertEqual([fact["file"] for fact in facts], ["/nonexistent/x", good])
+
+    def test_many_findings(self):
+        for records, kept, more in ((10000, 10000, 0), (60000, 10000, 50000)):
+            path = self.file(built.inserted(hvm(), "tsc", built.record(0x55) * records))
+            code, octets = self.peak("verify", "--json", path)
+            self.assertEqual(code, DAMAGED)
+            self.assertLess(octets, 80 << 20)
+            report = self.facts("verify", "--json", path, code=DAMAGED)[0]
+            self.assertEqual((len(report["findings"]), report["more"], report["errors"]),
+                             (kept, more, records))
+
     def test_quiet(self):
         code, out, errors = self.run_text("verify", "-q", self.file(built.octets(hvm())[:-8]))
         self.assertEqual((code, out, errors), (DAMAGED, "", ""))
