@@ -35,12 +35,24 @@ static size_t container_octets(const struct walk_record *record)
 	return record->place.length - sizeof(struct wire_emulator);
 }
 
+/* What the container says of its fields is for people; a restore does not read it. */
+static int check_element(void *data, const struct savevm_listed *listed)
+{
+	const struct savevm_element *element = &listed->element;
+	const char *kind = savevm_kind_name(element->kind);
+
+	if (listed->note && !listed->described)
+		walk_find(data, WALK_WARNING, "in the device model's state, %s at offset %zu: %s",
+			  kind ? kind : "unknown", element->offset, listed->note);
+	return 0;
+}
+
 int emulator_state_check(struct walk *walk, const struct walk_record *record)
 {
-	static const struct savevm_list_callbacks none;
+	const struct savevm_list_callbacks callbacks = {.element = check_element, .data = walk};
 	struct xensr_error err;
 
-	if (!savevm_list(container(record), container_octets(record), &none, &err))
+	if (!savevm_list(container(record), container_octets(record), &callbacks, &err))
 		return 0;
 	if (errno == ENOMEM)
 		return -1;
@@ -89,12 +101,16 @@ static int describe_element(void *data, const struct savevm_listed *listed)
 {
 	struct describing *work = data;
 	const char *name = savevm_kind_name(listed->element.kind);
-	char line[SAVEVM_NAME_SIZE + SAVEVM_MAX_MACHINE_NAME + 128];
+	char line[SAVEVM_NAME_SIZE + SAVEVM_MAX_MACHINE_NAME + 512];
+	size_t at;
 
+	element_text(line, sizeof(line), listed);
+	at = strlen(line);
+	if (listed->note && !listed->described)
+		snprintf(line + at, sizeof(line) - at, "%s%s", at ? "; " : "", listed->note);
 	work->sections += listed->element.kind == SAVEVM_SECTION_FULL ||
 			  listed->element.kind == SAVEVM_SECTION_START;
-	return record_text_part(work->text, name ? name : "unknown",
-				element_text(line, sizeof(line), listed),
+	return record_text_part(work->text, name ? name : "unknown", line,
 				work->start + listed->element.offset, listed->length);
 }
 

@@ -226,6 +226,18 @@ class Findings(CliCase):
         self.check(parts, FINE)
         self.check({**xl(), "emulator": built.emulator(3, cli_case.savevm((b"x", b"1234")))}, FINE)
 
+    def test_description_that_does_not_fit(self):
+        container = cli_case.savevm((b"x", b"1234"), description={"devices": [{
+            "name": "x", "instance_id": 0, "vmsd_name": "x", "version": 1,
+            "fields": [{"name": "f", "type": "buffer", "size": 3}]}]})
+        parts = {**xl(), "emulator": built.emulator(3, container)}
+        note = "the vmdescription does not fit: no end of the section at offset 26"
+        self.check(parts, DIFFERENT,
+                   f"warning: libxl EMULATOR_CONTEXT record at offset {self.at(parts, 'emulator')}: in "
+                   f"the device model's state, SECTION_FULL at offset 8: {note}")
+        out = self.run_text("ls", self.file(parts))[1]
+        self.assertRegex(out, rf"SECTION_FULL +x, instance 0, version 1, id 0; .*; {note}\n")
+
     def test_configuration(self):
         self.check(xl(config=b'{"c_info": }'), DAMAGED,
                    "error: configuration at offset 52: line 1, column 12: unexpected token near '}'")
