@@ -80,21 +80,21 @@ static bool is_numbered(json_t *object, const char *key, size_t number)
  */
 static size_t free_number(json_t *object, const char *key)
 {
-	size_t taken = 1, free_ = 2;
+	size_t taken = 1, unused = 2;
 
-	while (is_numbered(object, key, free_)) {
-		taken = free_;
-		free_ *= 2;
+	while (is_numbered(object, key, unused)) {
+		taken = unused;
+		unused *= 2;
 	}
-	while (free_ - taken > 1) {
-		size_t middle = taken + (free_ - taken) / 2;
+	while (unused - taken > 1) {
+		size_t middle = taken + (unused - taken) / 2;
 
 		if (is_numbered(object, key, middle))
 			taken = middle;
 		else
-			free_ = middle;
+			unused = middle;
 	}
-	return free_;
+	return unused;
 }
 
 static void put_another(struct state *state, json_t *object, json_t *value, const char *fmt, ...)

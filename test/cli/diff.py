@@ -321,7 +321,7 @@ class Hostile(DiffCase):
 
     def test_many_records(self):
         """Each is looked at once, not all of them for each."""
-        records = {kind: b.record(kind, bytes(8)) * 150000 for kind in (VCPU_XSAVE, VCPU_EXTENDED)}
+        records = {kind: b.record(kind, bytes(8)) * 500000 for kind in (VCPU_XSAVE, VCPU_EXTENDED)}
         good = b.pv_stream()
         parts = b.inserted(good, list(good)[-1], records[VCPU_XSAVE] + records[VCPU_EXTENDED])
         image = self.file("image", b.octets(parts))
