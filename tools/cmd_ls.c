@@ -28,17 +28,19 @@ struct listing {
 	bool fields;
 	bool json;
 	uint64_t printed; /* --json: records */
+	uint64_t parts;   /* --json: of the record at work, printed so far */
 	int code;
 	bool no_memory;
 };
 
-static void print_part(const json_t *part)
+static int print_part(void *data, const json_t *part)
 {
 	const json_t *offset = json_object_get(part, "offset");
 	const json_t *length = json_object_get(part, "length");
 	const char *text = json_string_value(json_object_get(part, "text"));
 	char plain[1024];
 
+	(void)data;
 	if (offset)
 		printf("%14" JSON_INTEGER_FORMAT " %10" JSON_INTEGER_FORMAT "    ",
 		       json_integer_value(offset), json_integer_value(length));
@@ -47,14 +49,13 @@ static void print_part(const json_t *part)
 	printf("%-24s ",
 	       plain_text(plain, sizeof(plain), json_string_value(json_object_get(part, "name"))));
 	puts(plain_text(plain, sizeof(plain), text));
+	return 0;
 }
 
 static void print_record(const struct walk_record *record, const struct record_text *text)
 {
 	char buffer[RECORD_NAME];
 	const char *title = record_name(record->place.layer, record->place.type, buffer);
-	size_t i;
-	json_t *part;
 
 	if (*text->line)
 		printf("%14" PRIu64 " %10u  %-26s %s\n", record->place.offset, record->place.length,
@@ -62,46 +63,73 @@ static void print_record(const struct walk_record *record, const struct record_t
 	else
 		printf("%14" PRIu64 " %10u  %s\n", record->place.offset, record->place.length,
 		       title);
-	json_array_foreach(text->parts, i, part) print_part(part);
 }
 
-/* One by one: a file may have millions of records, each of which takes far more as JSON. */
+/* That it cannot be written is told at the end. Returns 0, or -1 (out of memory). */
+static int print_json_part(void *data, const json_t *part)
+{
+	struct listing *listing = data;
+
+	fputs(listing->parts++ ? ",\n    " : "\n    ", stdout);
+	return json_dumpf(part, stdout, 0) && !ferror(stdout) ? -1 : 0;
+}
+
+/* A record's object without its parts, and left open for them. As print_json_part. */
 static int print_json(struct listing *listing, const struct walk_record *record,
 		      const struct record_text *text)
 {
 	char buffer[RECORD_NAME];
-	int rc;
-	json_t *fact = json_pack("{s:I, s:I, s:s, s:s, s:I, s:I, s:b, s:s, s:O, s:O}", "offset",
-				 (json_int_t)record->place.offset, "length",
-				 (json_int_t)record->place.length, "layer",
-				 record->place.layer == LAYER_LIBXL ? "libxl" : "domain", "name",
-				 record_name(record->place.layer, record->place.type, buffer),
-				 "type", (json_int_t)record->place.type, "checkpoint",
-				 (json_int_t)record->place.checkpoint, "good", record->good, "text",
-				 text->line, "facts", text->facts, "parts", text->parts);
+	char *whole;
+	json_t *fact = json_pack(
+		"{s:I, s:I, s:s, s:s, s:I, s:I, s:b, s:s, s:O}", "offset",
+		(json_int_t)record->place.offset, "length", (json_int_t)record->place.length,
+		"layer", record->place.layer == LAYER_LIBXL ? "libxl" : "domain", "name",
+		record_name(record->place.layer, record->place.type, buffer), "type",
+		(json_int_t)record->place.type, "checkpoint", (json_int_t)record->place.checkpoint,
+		"good", record->good, "text", text->line, "facts", text->facts);
 
-	if (!fact)
-		return -1;
-	fputs(listing->printed++ ? ",\n" : "", stdout);
-	rc = json_dumpf(fact, stdout, JSON_INDENT(2));
+	whole = fact ? json_dumps(fact, JSON_INDENT(2)) : NULL;
 	json_decref(fact);
-	/* That it cannot be written is told at the end. */
-	return rc && !ferror(stdout) ? -1 : 0;
+	if (!whole)
+		return -1;
+	/* It ends in a line feed and a brace. */
+	printf("%s%.*s,\n  \"parts\": [", listing->printed++ ? ",\n" : "", (int)(strlen(whole) - 2),
+	       whole);
+	free(whole);
+	listing->parts = 0;
+	return 0;
 }
 
+/* Returns 0, or -1 (out of memory); text is to be released in either case. */
+static int describe(const struct listing *listing, struct record_text *text,
+		    const struct walk_record *record, record_part_fn *part, void *data)
+{
+	if (record_text_make(text, record, part, data))
+		return -1;
+	return emulator_state_is_known(record)
+		       ? emulator_state_describe(text, record, listing->fields)
+		       : 0;
+}
+
+/* Twice: the line above its parts is known only when all of them have been seen. */
 static int list_record(void *data, const struct walk_record *record)
 {
 	struct listing *listing = data;
 	struct record_text text;
-	int rc = record_text_make(&text, record);
+	int rc = describe(listing, &text, record, NULL, NULL);
 
-	if (rc == 0 && emulator_state_is_known(record))
-		rc = emulator_state_describe(&text, record, listing->fields);
 	if (rc == 0 && listing->json)
 		rc = print_json(listing, record, &text);
 	else if (rc == 0)
 		print_record(record, &text);
 	record_text_release(&text);
+	if (rc == 0) {
+		rc = describe(listing, &text, record, listing->json ? print_json_part : print_part,
+			      listing);
+		record_text_release(&text);
+	}
+	if (rc == 0 && listing->json)
+		fputs(listing->parts ? "\n  ]\n}" : "]\n}", stdout);
 	listing->no_memory = rc != 0;
 	return rc;
 }

@@ -116,15 +116,23 @@ static int set_fact(struct record_text *text, const char *key, json_t *value)
 int record_text_part(struct record_text *text, const char *name, const char *line, uint64_t offset,
 		     uint64_t length)
 {
-	json_t *part = json_pack("{s:o, s:o}", "name", json_text(name), "text", json_text(line));
+	json_t *part;
+	int rc;
 
+	if (!text->part)
+		return 0;
+	part = json_pack("{s:o, s:o}", "name", json_text(name), "text", json_text(line));
 	if (part && length != UINT64_MAX &&
 	    (json_object_set_new(part, "offset", json_integer((json_int_t)offset)) ||
 	     json_object_set_new(part, "length", json_integer((json_int_t)length)))) {
 		json_decref(part);
 		part = NULL;
 	}
-	return json_array_append_new(text->parts, part);
+	if (!part)
+		return -1;
+	rc = text->part(text->data, part);
+	json_decref(part);
+	return rc;
 }
 
 static int add_hex_part(struct record_text *text, const char *name, uint64_t value)
@@ -371,9 +379,10 @@ static int describe_checksum(struct record_text *text, const struct walk_record 
 		       : 0;
 }
 
-int record_text_make(struct record_text *text, const struct walk_record *record)
+int record_text_make(struct record_text *text, const struct walk_record *record,
+		     record_part_fn *part, void *data)
 {
-	*text = (struct record_text){.facts = json_object(), .parts = json_array()};
+	*text = (struct record_text){.facts = json_object(), .part = part, .data = data};
 	if (record->place.layer == LAYER_DOMAIN && record->place.type == REC_CHECKSUM &&
 	    record->body)
 		return describe_checksum(text, record);
@@ -392,6 +401,5 @@ int record_text_make(struct record_text *text, const struct walk_record *record)
 void record_text_release(struct record_text *text)
 {
 	json_decref(text->facts);
-	json_decref(text->parts);
-	text->facts = text->parts = NULL;
+	text->facts = NULL;
 }

@@ -71,6 +71,17 @@ class Ls(CliCase):
         code, out, _ = self.run_text("ls", "--json", "/nonexistent")
         self.assertEqual((code, out.split()), (TROUBLE, ["[", "]"]))
 
+    def test_memory_follows_the_file(self):
+        """Parts are printed as they come, however many a record has."""
+        container = cli_case.savevm(*[(b"x", b"")] * 20000)
+        path = self.file({**xl(), "emulator": built.emulator(3, container)})
+        for options in ((), ("--json",)):
+            code, octets = self.peak("ls", *options, path)
+            self.assertEqual(code, FINE)
+            self.assertLess(octets, 80 << 20)
+        records = {record["name"]: record for record in self.facts("ls", "--json", path)}
+        self.assertEqual(len(records["EMULATOR_CONTEXT"]["parts"]), 20001)
+
     def test_optional_and_checkpoints(self):
         parts = built.inserted(built.without(hvm(), "end"), "tsc", built.record(0x80000009, b"new"))
         lines = self.lines({**parts, "checkpoint": built.CHECKPOINT, "end": built.END})
