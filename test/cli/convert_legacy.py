@@ -13,7 +13,7 @@ import legacy_image as legacy
 import sim
 import sim_case
 from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase
-from legacy_image import ALLOCATE_ONLY, BROKEN, FILLER, INVALID, L1, L4_PINNED, NORMAL, \
+from legacy_image import ALLOCATE_ONLY, BROKEN, FILLER, INVALID, L1, L3_PINNED, L4_PINNED, NORMAL, \
     LegacyImage, chunk, octets, param
 from sim_case import needs_stock
 from stream_edit import CPUID_POLICY, END, MSR_POLICY, PAGE_DATA, PV_INFO, P2M_FRAMES, SHARED_INFO, STATIC_DATA_END, \
@@ -49,6 +49,21 @@ def hvm_parts(width=8, **options):
     }
 
 
+def pv_basic(guest: int, vcpu: int) -> bytes:
+    """The registers of a vcpu: pfn 0 is the start info (EDX), pfn 2 the page table (CR3), no GDT, no
+    user page table; the rest is what tells one vcpu from another. (xen/arch-x86)"""
+    context = bytearray(bytes([0xb0 + vcpu]) * legacy.VCPU_SIZES[guest])
+    edx, gdt_entries, cr1, cr3 = {8: (616, 4960, 4992, 5008), 4: (524, 2704, 2720, 2728)}[guest]
+    for offset, value in ((edx, 0), (gdt_entries, 0), (cr1, 0), (cr3, 2 << 12)):
+        struct.pack_into("<Q" if guest == 8 else "<I", context, offset, value)
+    return bytes(context)
+
+
+def p2m_pfns(pages: int, guest: int) -> tuple:
+    """Those of a p2m of at most three frames."""
+    return (0, 8, 9)[:(pages - 1) // (4096 // guest) + 1]
+
+
 def pv_parts(width=8, guest=8, vcpus=(0,), extended=True, xsave=576, **options):
     image = LegacyImage(width, guest, **options)
     size = legacy.VCPU_SIZES[guest]
@@ -59,7 +74,7 @@ def pv_parts(width=8, guest=8, vcpus=(0,), extended=True, xsave=576, **options):
     if xsave:
         blocks.append(image.block(b"xcnt", struct.pack("<I", 16 + xsave)))
     for vcpu in vcpus:
-        tail += bytes([0xb0 + vcpu]) * size
+        tail += pv_basic(guest, vcpu)
         if extended:
             tail += struct.pack("<I", vcpu) + bytes([0xe0 + vcpu]) * 124
         if xsave:
@@ -67,8 +82,10 @@ def pv_parts(width=8, guest=8, vcpus=(0,), extended=True, xsave=576, **options):
     return image, {
         "head": image.head(),
         "info": image.extended_info(*blocks),
-        "p2m": image.p2m_frames(),
-        "pages": image.batch((0, NORMAL, page(1)), (1, L1, page(2)), (2, L4_PINNED, page(3)),
+        "p2m": image.p2m_frames(*p2m_pfns(image.pages, guest)),
+        "pages": image.batch((0, NORMAL, page(1)), (1, L1, page(2)),
+                             (2, L4_PINNED if guest == 8 else L3_PINNED, page(3)),
+                             (8, NORMAL, page(4)), (9, NORMAL, page(5)),
                              (5, BROKEN, None), (6, INVALID, None), (7, ALLOCATE_ONLY, None)),
         "vcpus": legacy.vcpu_info(*vcpus),
         "tsc": legacy.tsc(),
@@ -149,15 +166,15 @@ class Records(LegacyCase):
             *(2 * [VCPU_BASIC, VCPU_EXTENDED, VCPU_XSAVE]), END])
         self.assertEqual(bytes(stream.first(PV_INFO).body),
                          bytes([guest, 4 if guest == 8 else 3]) + bytes(6))
-        frames = range(1099 // (4096 // guest) + 1)
+        frames = p2m_pfns(1100, guest)
         self.assertEqual(bytes(stream.first(P2M_FRAMES).body),
                          struct.pack(f"<II{len(frames)}Q", 0, 1099, *frames))
-        self.assertEqual(stream.first(PAGE_DATA).get("I", 0), 6)
+        self.assertEqual(stream.first(PAGE_DATA).get("I", 0), 8)
         self.assertEqual(bytes(stream.first(SHARED_INFO).body), page(0x51))
         for n, vcpu in enumerate((0, 2)):
             head = struct.pack("<II", vcpu, 0)
             self.assertEqual(bytes(stream.all(VCPU_BASIC)[n].body),
-                             head + bytes([0xb0 + vcpu]) * legacy.VCPU_SIZES[guest])
+                             head + pv_basic(guest, vcpu))
             self.assertEqual(bytes(stream.all(VCPU_EXTENDED)[n].body),
                              head + struct.pack("<I", vcpu) + bytes([0xe0 + vcpu]) * 124)
             self.assertEqual(bytes(stream.all(VCPU_XSAVE)[n].body),
@@ -203,9 +220,8 @@ class Records(LegacyCase):
     @staticmethod
     def vcpus(*online):
         image, parts = pv_parts(extended=False, xsave=0)
-        size = legacy.VCPU_SIZES[8]
         parts["vcpus"] = legacy.vcpu_info(*online)
-        parts["tail"] = image.unmapped() + bytes(size) * len(online)
+        parts["tail"] = image.unmapped() + pv_basic(8, 1) * len(online)
         return parts
 
     def test_verify_data(self):

@@ -8,7 +8,7 @@ An image is a dict of named parts, in order, like those of built_streams."""
 
 import struct
 
-NORMAL, L1, L4_PINNED, BROKEN, ALLOCATE_ONLY, INVALID = 0, 1, 0xc, 0xd, 0xe, 0xf
+NORMAL, L1, L3_PINNED, L4_PINNED, BROKEN, ALLOCATE_ONLY, INVALID = 0, 1, 0xb, 0xc, 0xd, 0xe, 0xf
 FILLER = 0xf0000000
 VCPU_SIZES = {8: 0x1430, 4: 0xaf0}
 XL_MAGIC = b"Xen saved domain, xl format\n \0 \r"
