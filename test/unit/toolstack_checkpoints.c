@@ -718,53 +718,43 @@ START_TEST(colo_primary_gone)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name, void (*start)(void), void (*end)(void))
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, start, end);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("toolstack and checkpoints");
 	TCase *tc;
 
 	signal(SIGPIPE, SIG_IGN);
-	tc = tcase(suite, "breaking off", setup, teardown);
+	tc = harness_tcase(suite, "breaking off", setup, teardown);
 	tcase_add_test(tc, cut_anywhere);
 	tcase_add_test(tc, cut_is_told);
 	tcase_add_test(tc, failing_over_fails);
 	tcase_add_test(tc, reset_within_a_checkpoint);
 	tcase_add_test(tc, end_after_checkpoint);
 
-	tc = tcase(suite, "damage", setup, teardown);
+	tc = harness_tcase(suite, "damage", setup, teardown);
 	tcase_add_loop_test(tc, damage_is_an_error, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_loop_test(tc, twice, 0, 2);
 	tcase_add_test(tc, optional_is_skipped);
 	tcase_add_loop_test(tc, every_bit, 0, 8);
 
-	tc = tcase(suite, "toolstack", setup, teardown);
+	tc = harness_tcase(suite, "toolstack", setup, teardown);
 	tcase_add_test(tc, processing_fails);
 	tcase_add_loop_test(tc, toolstacks_word, 0, 2);
 	tcase_add_test(tc, without_checkpoint_callback);
 	tcase_add_test(tc, cancelling_is_no_failover);
 	tcase_add_loop_test(tc, allocation_fails, 1, ALLOCATIONS);
 
-	tc = tcase(suite, "Remus", setup_source, teardown_source);
+	tc = harness_tcase(suite, "Remus", setup_source, teardown_source);
 	tcase_add_test(tc, remus);
 	tcase_add_test(tc, remus_emulator_fails);
 	tcase_add_test(tc, remus_without_checkpoint_callback);
 
-	tc = tcase(suite, "COLO primary", setup_colo, teardown_source);
+	tc = harness_tcase(suite, "COLO primary", setup_colo, teardown_source);
 	tcase_add_test(tc, colo_save);
 	tcase_add_loop_test(tc, colo_wrong_states, 0, 3);
 	tcase_add_test(tc, colo_secondary_gone);
 
-	tc = tcase(suite, "COLO secondary", setup_secondary, teardown_secondary);
+	tc = harness_tcase(suite, "COLO secondary", setup_secondary, teardown_secondary);
 	tcase_add_test(tc, colo_restore);
 	tcase_add_loop_test(tc, colo_wrong_announcement, 0, 3);
 	tcase_add_loop_test(tc, colo_primary_gone, 0, 2);

@@ -356,27 +356,17 @@ START_TEST(claimed_length)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name, void (*start)(void))
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, start, teardown);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("toolstack and hostile streams");
 	TCase *tc;
 
 	signal(SIGPIPE, SIG_IGN);
-	tc = tcase(suite, "damage", setup_whole);
+	tc = harness_tcase(suite, "damage", setup_whole, teardown);
 	tcase_add_test(tc, cut_anywhere);
 	tcase_add_loop_test(tc, every_bit, 0, 8);
 
-	tc = tcase(suite, "records", setup);
+	tc = harness_tcase(suite, "records", setup, teardown);
 	tcase_add_loop_test(tc, wrong_record, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_loop_test(tc, twice, 0, 2);
 	tcase_add_test(tc, empty_context);
@@ -386,7 +376,7 @@ int main(void)
 	tcase_add_test(tc, converted);
 	tcase_add_test(tc, claimed_length);
 
-	tc = tcase(suite, "memory", setup_whole);
+	tc = harness_tcase(suite, "memory", setup_whole, teardown);
 	tcase_add_loop_test(tc, restore_allocation_fails, 1, ALLOCATIONS);
 	tcase_add_loop_test(tc, save_allocation_fails, 1, ALLOCATIONS);
 	return harness_main(suite);

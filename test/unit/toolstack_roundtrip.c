@@ -661,36 +661,26 @@ START_TEST(cancellable_without_stream)
 }
 END_TEST
 
-static TCase *tcase(Suite *suite, const char *name, void (*start)(void), void (*end)(void))
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_add_checked_fixture(tc, start, end);
-	tcase_set_timeout(tc, 120);
-	suite_add_tcase(suite, tc);
-	return tc;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("toolstack round trips");
 	TCase *tc;
 
 	signal(SIGPIPE, SIG_IGN);
-	tc = tcase(suite, "round trips", setup, NULL);
+	tc = harness_tcase(suite, "round trips", setup, NULL);
 	tcase_add_loop_test(tc, hvm, 0, 8);
 	tcase_add_test(tc, octets_on_the_wire);
 	tcase_add_test(tc, without_emulator);
 	tcase_add_test(tc, largest_context);
 
-	tc = tcase(suite, "save", setup, NULL);
+	tc = harness_tcase(suite, "save", setup, NULL);
 	tcase_add_loop_test(tc, save_refused, 0, 9);
 	tcase_add_loop_test(tc, emulator_state_fails, 0, 9);
 	tcase_add_test(tc, pair_without_writer);
 	tcase_add_test(tc, domain_fails);
 	tcase_add_test(tc, write_fails);
 
-	tc = tcase(suite, "restore", setup_tiny, teardown_tiny);
+	tc = harness_tcase(suite, "restore", setup_tiny, teardown_tiny);
 	tcase_add_test(tc, tiny_is_good);
 	tcase_add_loop_test(tc, restore_refused, 0, 11);
 	tcase_add_test(tc, no_domain_parameters);
@@ -698,7 +688,7 @@ int main(void)
 	tcase_add_test(tc, offsets_are_the_streams);
 	tcase_add_loop_test(tc, sizes, 0, 2);
 
-	tc = tcase(suite, "stopping", setup_tiny, teardown_tiny);
+	tc = harness_tcase(suite, "stopping", setup_tiny, teardown_tiny);
 	tcase_add_test(tc, cancelled_before);
 	tcase_add_loop_test(tc, restore_cancelled_at, 1, 40);
 	tcase_add_loop_test(tc, save_cancelled_at, 1, 60);
