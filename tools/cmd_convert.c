@@ -40,6 +40,7 @@ struct options {
 	const char *out_path;
 	uint32_t checkpoint; /* 0: not given */
 	bool checksum, quiet;
+	bool damaged_behind; /* the checkpoint that nobody has chosen */
 };
 
 static int parse_checkpoint(const char *text, uint32_t *value)
@@ -186,7 +187,7 @@ static int convert_to_file(struct options *options, const struct image *image)
 	const struct xensr_reports no_reports = {0};
 	struct image_error err = {.text = ""};
 	struct output_file file;
-	int code = EXIT_FINE, failed, errnum;
+	int code = options->damaged_behind ? EXIT_DIFFERENT : EXIT_FINE, failed, errnum;
 
 	if (output_open(&file, options->out_path)) {
 		code = say_errno(options->out_path, errno);
@@ -230,6 +231,29 @@ static bool is_same_file(const struct convert *convert, const struct image *imag
 }
 
 /*
+ * What is damaged behind the last complete checkpoint, a restore refuses as a whole: whoever has not
+ * chosen a checkpoint is to notice that there was more.
+ */
+static void say_damaged_behind(struct options *options, const struct image *image,
+			       const struct image_error *err)
+{
+	command_error(name, "warning: %s; going by checkpoint %u, which is complete", err->text,
+		      options->checkpoint ? options->checkpoint : image->checkpoints);
+	options->damaged_behind = !options->checkpoint;
+}
+
+/* A stream that ends there has ended as they do, when the sender dies. Nothing may have been lost. */
+static void say_ends_behind(const struct image *image, const struct image_error *err)
+{
+	bool more = err->offset != image->octets ||
+		    image->records[image->record_count - 1].checkpoint >= image->checkpoints;
+
+	if (more)
+		command_error(name, "%s; going by checkpoint %u, which is complete", err->text,
+			      image->checkpoints);
+}
+
+/*
  * A file is indexed first: that tells whether it is checkpointed, and damage before anything is
  * written. Returns an exit_code, or -1 to go on.
  */
@@ -244,14 +268,15 @@ static int index_file(struct options *options, struct image *image)
 	if (failed) {
 		bool cut = errnum == ENODATA || errnum == EBADMSG;
 
-		/* What came after the last complete checkpoint is not of interest. */
+		/* Nothing is known of its memory, and no need to. */
 		if (image->kind == IMAGE_LEGACY && cut)
 			return -1;
 		if (!(cut && image->checkpoints && image->complete))
 			return say_image_error(&err, errnum);
-		/* That it ends behind one is how such a stream ends. */
-		if (errnum != ENODATA || err.offset != image->octets)
-			command_error(name, "warning: %s", err.text);
+		if (errnum == EBADMSG)
+			say_damaged_behind(options, image, &err);
+		else if (!options->checkpoint)
+			say_ends_behind(image, &err);
 	}
 	if (options->checkpoint && image_select(image, options->checkpoint, &err))
 		return say_image_error(&err, errno);

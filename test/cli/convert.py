@@ -13,7 +13,7 @@ import time
 import cli_case
 import sim
 from checkpointed_stream import CheckpointedStream
-from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase, built, hvm, pv, xl
+from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, USAGE, XENSR, CliCase, built, hvm, pv, xl
 from replication import EMULATOR_CONTEXT
 from replication_case import ReplicationCase
 from stream_edit import P2M_FRAMES, PAGE_DATA, STATIC_DATA_END, VERIFY, Record, Stream
@@ -344,14 +344,37 @@ class Checkpointed(ConvertCase):
         self.assertEqual(self.convert(self.bare()), self.plain(3))
         self.assertEqual(self.convert(self.bare(end=False)), self.plain(3))
 
-    def test_cut_or_damaged_after_a_checkpoint(self):
-        for octets in (self.in_libxl()[:-100], self.in_libxl()[:-8] + built.record(0x77)):
-            path, out = self.file(octets), os.path.join(self.folder, "out")
-            code, _, errors = self.run_text("convert", path, out)
+    def after_the_second(self, octets, *options):
+        """What comes of it if it ends somehow behind the second checkpoint: (exit code, errors)."""
+        path, out = self.file(octets), os.path.join(self.folder, "out")
+        code, nothing, errors = self.run_text("convert", *options, path, out)
+        self.assertEqual(nothing, "")
+        with open(out, "rb") as file:
+            self.assertIn(self.plain(2), file.read())
+        return code, errors.replace(path, "IMAGE")
+
+    def test_breaks_off_after_a_checkpoint(self):
+        """As such a stream does when its sender dies: nothing is wrong with that."""
+        whole = self.in_libxl()
+        third = len(LIBXL) + sum(len(built.octets(self.whole[n])) for n in (0, 1)) + \
+            2 * len(built.CHECKPOINT) + 2 * len(
+                built.emulator(2, b"physmap/1/name\0vga\0") + built.emulator(3, bytes(33)) +
+                built.record(4))
+        self.assertEqual(self.after_the_second(whole[:third]), (FINE, ""))
+        for end in (third + 5, third + 3000, len(whole) - 8, len(whole) - 100):
+            code, errors = self.after_the_second(whole[:end])
             self.assertEqual(code, FINE, errors)
-            self.assertTrue(errors.startswith(f"xensr convert: warning: {path}: "), errors)
-            with open(out, "rb") as file:
-                self.assertIn(self.plain(2), file.read())
+            self.assertRegex(errors, "^xensr convert: IMAGE: .*ends early.*; going by checkpoint 2, "
+                             "which is complete\n$")
+            self.assertEqual(self.after_the_second(whole[:end], "--checkpoint=2"), (FINE, ""))
+
+    def test_damaged_after_a_checkpoint(self):
+        """A restore refuses all of it; whoever did not choose the checkpoint has to notice."""
+        octets = self.in_libxl()[:-8] + built.record(0x77)
+        errors = (f"xensr convert: warning: IMAGE: unknown libxl record at offset {len(octets) - 8}: "
+                  "type 0x77 is unknown; going by checkpoint 2, which is complete\n")
+        self.assertEqual(self.after_the_second(octets), (DIFFERENT, errors))
+        self.assertEqual(self.after_the_second(octets, "--checkpoint=2"), (FINE, errors))
 
     def test_no_such_checkpoint(self):
         for data, count in ((self.bare(), 3), (hvm(), 0)):
