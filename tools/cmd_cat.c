@@ -4,13 +4,14 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 #include "page_query.h"
 #include "record_text.h"
 
@@ -167,47 +168,22 @@ static int run(struct page_query *query, const char *which, const char *path)
 
 int cmd_cat(int argc, char **argv)
 {
-	enum {
-		PFN = 256,
-		RECORD,
-		CHECKPOINT
-	};
-	static const struct option longs[] = {
-		{"pfn", required_argument, NULL, PFN},
-		{"record", required_argument, NULL, RECORD},
-		{"checkpoint", required_argument, NULL, CHECKPOINT},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct page_query query = {.name = name, .image.fd = -1};
-	const char *which = NULL;
-	int c, code = 0;
+	const char *pfns = NULL, *which = NULL;
+	const struct option_place places[] = {
+		{"pfn", .text = &pfns},
+		{"record", .text = &which},
+		{"checkpoint", .checkpoint = &query.checkpoint},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while (!code && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		switch (c) {
-		case PFN:
-			code = page_query_pfns(&query, optarg);
-			break;
-		case RECORD:
-			which = optarg;
-			break;
-		case CHECKPOINT:
-			code = page_query_checkpoint(&query, optarg);
-			break;
-		case 'h':
-			page_query_release(&query);
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			code = command_usage(name, NULL);
-		}
-	}
-	if (!code && optind + 1 != argc)
-		code = command_usage(name, "give one file");
-	if (!code && !which == !query.ranges)
-		code = command_usage(name, "give either --pfn or --record");
-	if (!code)
-		return run(&query, which, argv[optind]);
-	page_query_release(&query);
-	return code;
+	if (code >= 0)
+		return code;
+	if (optind + 1 != argc)
+		return command_usage(name, "give one file");
+	if (!which == !pfns)
+		return command_usage(name, "give either --pfn or --record");
+	code = pfns ? page_query_pfns(&query, pfns) : 0;
+	return code ? code : run(&query, which, argv[optind]);
 }

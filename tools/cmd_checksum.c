@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 
 #include "command.h"
 #include "convert.h"
+#include "options.h"
 #include "output_file.h"
 
 static const char name[] = "checksum";
@@ -274,34 +274,17 @@ out:
 
 int cmd_checksum(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"add", no_argument, NULL, 'a'},
-		{"json", no_argument, NULL, 'j'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct options options = {0};
-	int option;
+	const struct option_place places[] = {
+		{"add", .flag = &options.add},
+		{"json", .flag = &options.json},
+		{"quiet", 'q', .flag = &options.quiet},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while ((option = getopt_long(argc, argv, "qh", known, NULL)) != -1) {
-		switch (option) {
-		case 'a':
-			options.add = true;
-			break;
-		case 'j':
-			options.json = true;
-			break;
-		case 'q':
-			options.quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			return command_usage(name, NULL);
-		}
-	}
+	if (code >= 0)
+		return code;
 	options.paths = argv + optind;
 	options.count = argc - optind;
 	if (options.add && options.json)

@@ -4,16 +4,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "convert.h"
+#include "options.h"
 #include "output_file.h"
 
 static const char name[] = "convert";
@@ -43,19 +42,6 @@ struct options {
 	bool damaged_behind; /* the checkpoint that nobody has chosen */
 };
 
-static int parse_checkpoint(const char *text, uint32_t *value)
-{
-	char *end;
-	unsigned long number;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno || *end || *text < '0' || *text > '9' || number == 0 || number > UINT32_MAX)
-		return -1;
-	*value = (uint32_t)number;
-	return 0;
-}
-
 static int parse_format(const char *text, enum convert_format *format)
 {
 	if (!strcmp(text, "domain"))
@@ -70,44 +56,21 @@ static int parse_format(const char *text, enum convert_format *format)
 /* Returns an exit_code, or -1 to go on. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"checkpoint", required_argument, NULL, 'c'},
-		{"drop-verify", no_argument, NULL, 'v'},
-		{"checksum", no_argument, NULL, 's'},
-		{"format", required_argument, NULL, 'f'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const char *format = NULL;
+	const struct option_place places[] = {
+		{"checkpoint", .checkpoint = &options->checkpoint},
+		{"drop-verify", .flag = &options->convert.drop_verify},
+		{"checksum", .flag = &options->checksum},
+		{"format", .text = &format},
+		{"quiet", 'q', .flag = &options->quiet},
+		{.name = NULL},
 	};
-	int option;
+	int code = options_read(name, help, places, argc, argv);
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "qh", known, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			if (parse_checkpoint(optarg, &options->checkpoint))
-				return command_usage(name, "--checkpoint takes a number from 1");
-			break;
-		case 'v':
-			options->convert.drop_verify = true;
-			break;
-		case 'q':
-			options->quiet = true;
-			break;
-		case 's':
-			options->checksum = true;
-			break;
-		case 'f':
-			if (parse_format(optarg, &options->convert.format))
-				return command_usage(name, "--format takes `domain' or `libxl'");
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			return command_usage(name, NULL);
-		}
-	}
+	if (code >= 0)
+		return code;
+	if (format && parse_format(format, &options->convert.format))
+		return command_usage(name, "--format takes `domain' or `libxl'");
 	if (argc - optind != 2)
 		return command_usage(name, "an input and an output are needed");
 	options->convert.in_path = argv[optind];

@@ -3,13 +3,14 @@
  * xensr core: the memory and registers of a saved domain, for debuggers.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "core.h"
 #include "open_state.h"
+#include "options.h"
 
 enum core_format {
 	CORE_ELF,
@@ -24,7 +25,9 @@ struct options {
 	const char *image, *output;
 };
 
-static const char usage[] =
+static const char name[] = "core";
+
+static const char help[] =
 	"usage: xensr core [OPTION...] FILE OUT\n"
 	"\n"
 	"Writes the memory and registers of a saved domain to OUT, for gdb, crash and others.\n"
@@ -36,66 +39,35 @@ static const char usage[] =
 	"  -q, --quiet       no warnings, no progress\n"
 	"  -h, --help        this text\n";
 
-/* Returns EXIT_FINE, or -1 when all is said and done, with *status. */
-static int parse(int argc, char **argv, struct options *options, int *status)
+/* Returns an exit_code, or -1 to go on. */
+static int parse_options(struct options *options, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"format", required_argument, NULL, 'f'},
-		{"raw", no_argument, NULL, 'r'},
-		{"checkpoint", required_argument, NULL, 'c'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	const char *format = NULL;
 	bool raw = false;
-	int c;
+	const struct option_place places[] = {
+		{"format", .text = &format},
+		{"raw", .flag = &raw},
+		{"checkpoint", .checkpoint = &options->checkpoint},
+		{"quiet", 'q', .flag = &options->quiet},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	*status = EXIT_USAGE;
-	while ((c = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			format = optarg;
-			break;
-		case 'r':
-			raw = true;
-			break;
-		case 'c':
-			if (parse_checkpoint("core", optarg, &options->checkpoint))
-				return -1;
-			break;
-		case 'q':
-			options->quiet = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			*status = EXIT_FINE;
-			return -1;
-		default:
-			command_usage("core", NULL);
-			return -1;
-		}
-	}
-	if (argc - optind != 2) {
-		command_usage("core", "it takes an image and the name of the core to write");
-		return -1;
-	}
-	if (!strcmp(argv[optind + 1], "-")) {
-		command_usage("core", "a core cannot be written to standard output: it has holes");
-		return -1;
-	}
-	if (raw && format) {
-		command_usage("core", "--raw and --format exclude each other");
-		return -1;
-	}
-	if (format && strcmp(format, "elf") != 0 && strcmp(format, "xen") != 0) {
-		command_usage("core", "no format `%s': elf or xen", format);
-		return -1;
-	}
-	options->format = raw ? CORE_RAW : format && !strcmp(format, "xen") ? CORE_XEN : CORE_ELF;
+	if (code >= 0)
+		return code;
+	if (argc - optind != 2)
+		return command_usage(name, "it takes an image and the name of the core to write");
 	options->image = argv[optind];
 	options->output = argv[optind + 1];
-	return EXIT_FINE;
+	if (!strcmp(options->output, "-"))
+		return command_usage(name,
+				     "a core cannot be written to standard output: it has holes");
+	if (raw && format)
+		return command_usage(name, "--raw and --format exclude each other");
+	if (format && strcmp(format, "elf") != 0 && strcmp(format, "xen") != 0)
+		return command_usage(name, "no format `%s': elf or xen", format);
+	options->format = raw ? CORE_RAW : format && !strcmp(format, "xen") ? CORE_XEN : CORE_ELF;
+	return -1;
 }
 
 static int write_core(struct core *core, enum core_format format)
@@ -126,7 +98,7 @@ static int make_core(const struct image *image, const struct options *options)
 	int status = EXIT_TROUBLE;
 
 	if (vcpu_list_load(&vcpus, image, &malformed, &err)) {
-		command_error("core", "%s", err.text);
+		command_error(name, "%s", err.text);
 		return EXIT_TROUBLE;
 	}
 	if (malformed && options->format != CORE_RAW)
@@ -135,15 +107,15 @@ static int make_core(const struct image *image, const struct options *options)
 	if (!vcpus.count && options->format != CORE_RAW)
 		core_warn(&core, "there are no registers in it: a core of memory alone");
 	if (sparse_file_open(&output, options->output)) {
-		command_error("core", "%s", output.error);
+		command_error(name, "%s", output.error);
 		goto out;
 	}
 	if (write_core(&core, options->format)) {
-		command_error("core", "%s", err.text);
+		command_error(name, "%s", err.text);
 		goto out;
 	}
 	if (sparse_file_commit(&output)) {
-		command_error("core", "%s", output.error);
+		command_error(name, "%s", output.error);
 		goto out;
 	}
 	status = EXIT_FINE;
@@ -157,11 +129,11 @@ int cmd_core(int argc, char **argv)
 {
 	struct options options = {.format = CORE_ELF};
 	struct image image;
-	int status, code;
+	int status = parse_options(&options, argc, argv), code;
 
-	if (parse(argc, argv, &options, &status))
+	if (status >= 0)
 		return status;
-	status = open_state(&image, "core", options.image, options.checkpoint, &code);
+	status = open_state(&image, name, options.image, options.checkpoint, &code);
 	if (status == EXIT_FINE)
 		status = command_worse(make_core(&image, &options), code);
 	image_close(&image);

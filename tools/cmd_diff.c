@@ -3,17 +3,20 @@
  * xensr diff: what differs between two saved domains.
  */
 #include <ctype.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "diff_memory.h"
 #include "open_state.h"
+#include "options.h"
 #include "record_text.h"
 #include "state_json.h"
+
+static const char name[] = "diff";
 
 static const char help[] =
 	"usage: xensr diff [OPTION...] A B\n"
@@ -50,7 +53,7 @@ static const char *const part_names[] = {
 
 /*
  * A walk over two states, which ends at each difference. The path to the members that are compared
- * is the same text all the way: longer by a name on the way down, shorter by it on the way up.
+ * is the same text all the way: longer by a key on the way down, shorter by it on the way up.
  */
 struct comparison {
 	char path[PATH_MOST];
@@ -63,11 +66,11 @@ struct comparison {
 };
 
 /* Where the path is to be cut back to. */
-static size_t path_enter(struct comparison *c, const char *name)
+static size_t path_enter(struct comparison *c, const char *key)
 {
 	const char *between = c->length ? ": " : "";
 	size_t before = c->length, left = sizeof(c->path) - before;
-	int n = snprintf(c->path + before, left, "%s%.*s", between, (int)left, name);
+	int n = snprintf(c->path + before, left, "%s%.*s", between, (int)left, key);
 
 	c->length += (size_t)n < left ? (size_t)n : left - 1;
 	return before;
@@ -107,9 +110,9 @@ static void found(struct comparison *c, json_t *a, json_t *b)
 
 static void compare_values(struct comparison *c, json_t *a, json_t *b);
 
-static void compare_members(struct comparison *c, const char *name, json_t *a, json_t *b)
+static void compare_members(struct comparison *c, const char *key, json_t *a, json_t *b)
 {
-	size_t before = path_enter(c, name);
+	size_t before = path_enter(c, key);
 
 	compare_values(c, a, b);
 	path_leave(c, before);
@@ -313,55 +316,26 @@ static int print_json(const struct comparison *counted, const struct states *sta
 
 /* ---- the command ------------------------------------------------------------------------------- */
 
-/* Returns EXIT_FINE, or -1 when all is said and done, with *status. */
-static int parse(int argc, char **argv, struct options *options, int *status)
+/* Returns an exit_code, or -1 to go on. */
+static int parse_options(struct options *options, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"checkpoint-a", required_argument, NULL, 'a'},
-		{"checkpoint-b", required_argument, NULL, 'b'},
-		{"summary", no_argument, NULL, 's'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct option_place places[] = {
+		{"checkpoint-a", .checkpoint = &options->checkpoint_a},
+		{"checkpoint-b", .checkpoint = &options->checkpoint_b},
+		{"summary", 's', .flag = &options->summary},
+		{"quiet", 'q', .flag = &options->quiet},
+		{"json", .flag = &options->json},
+		{.name = NULL},
 	};
-	int c;
+	int code = options_read(name, help, places, argc, argv);
 
-	*status = EXIT_USAGE;
-	while ((c = getopt_long(argc, argv, "sqh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'a':
-		case 'b':
-			if (parse_checkpoint("diff", optarg,
-					     c == 'a' ? &options->checkpoint_a
-						      : &options->checkpoint_b))
-				return -1;
-			break;
-		case 's':
-			options->summary = true;
-			break;
-		case 'q':
-			options->quiet = true;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			*status = EXIT_FINE;
-			return -1;
-		default:
-			command_usage("diff", NULL);
-			return -1;
-		}
-	}
-	if (argc - optind != 2) {
-		command_usage("diff", "it takes two images");
-		return -1;
-	}
+	if (code >= 0)
+		return code;
+	if (argc - optind != 2)
+		return command_usage(name, "it takes two images");
 	options->a = argv[optind];
 	options->b = argv[optind + 1];
-	return EXIT_FINE;
+	return -1;
 }
 
 static int compare(const struct image *a, const struct image *b, const struct options *options)
@@ -376,20 +350,20 @@ static int compare(const struct image *a, const struct image *b, const struct op
 	states.b = states.a ? state_json(b, &err) : NULL;
 	if (!states.b ||
 	    diff_memory_compare(&memory, a, b, options->quiet || options->json, &err)) {
-		command_error("diff", "%s", err.text);
+		command_error(name, "%s", err.text);
 		goto out;
 	}
 	/* Once to count them: whether there are any is said first. They are listed as they are found. */
 	compare_values(&counted, states.a, states.b);
 	if (options->json && !options->quiet && print_json(&counted, &states, &memory, options)) {
-		command_error("diff", "no memory for what differs");
+		command_error(name, "no memory for what differs");
 		goto out;
 	}
 	if (options->summary && !options->json && !options->quiet)
 		print_summary(&counted, &memory);
 	else if (!options->json && !options->quiet)
 		print_text(&states, &memory);
-	status = command_finish("diff", counted.count || memory.count ? EXIT_DIFFERENT : EXIT_FINE);
+	status = command_finish(name, counted.count || memory.count ? EXIT_DIFFERENT : EXIT_FINE);
 out:
 	json_decref(states.a);
 	json_decref(states.b);
@@ -401,13 +375,13 @@ int cmd_diff(int argc, char **argv)
 {
 	struct options options = {0};
 	struct image a, b = {.fd = -1};
-	int status, code_a, code_b = EXIT_FINE;
+	int status = parse_options(&options, argc, argv), code_a, code_b = EXIT_FINE;
 
-	if (parse(argc, argv, &options, &status))
+	if (status >= 0)
 		return status;
-	status = open_state(&a, "diff", options.a, options.checkpoint_a, &code_a);
+	status = open_state(&a, name, options.a, options.checkpoint_a, &code_a);
 	if (status == EXIT_FINE)
-		status = open_state(&b, "diff", options.b, options.checkpoint_b, &code_b);
+		status = open_state(&b, name, options.b, options.checkpoint_b, &code_b);
 	if (status == EXIT_FINE)
 		status = command_worse(compare(&a, &b, &options), command_worse(code_a, code_b));
 	image_close(&a);

@@ -4,12 +4,13 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 #include "page_query.h"
 #include "record_text.h"
 
@@ -129,41 +130,21 @@ static int run(struct page_query *query, const char *path)
 
 int cmd_hexdump(int argc, char **argv)
 {
-	enum {
-		PFN = 256,
-		CHECKPOINT
-	};
-	static const struct option longs[] = {
-		{"pfn", required_argument, NULL, PFN},
-		{"checkpoint", required_argument, NULL, CHECKPOINT},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct page_query query = {.name = name, .image.fd = -1};
-	int c, code = 0;
+	const char *pfns = NULL;
+	const struct option_place places[] = {
+		{"pfn", .text = &pfns},
+		{"checkpoint", .checkpoint = &query.checkpoint},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while (!code && (c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		switch (c) {
-		case PFN:
-			code = page_query_pfns(&query, optarg);
-			break;
-		case CHECKPOINT:
-			code = page_query_checkpoint(&query, optarg);
-			break;
-		case 'h':
-			page_query_release(&query);
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			code = command_usage(name, NULL);
-		}
-	}
-	if (!code && optind + 1 != argc)
-		code = command_usage(name, "give one file");
-	if (!code && !query.ranges)
-		code = command_usage(name, "give --pfn");
-	if (!code)
-		return run(&query, argv[optind]);
-	page_query_release(&query);
-	return code;
+	if (code >= 0)
+		return code;
+	if (optind + 1 != argc)
+		return command_usage(name, "give one file");
+	if (!pfns)
+		return command_usage(name, "give --pfn");
+	code = page_query_pfns(&query, pfns);
+	return code ? code : run(&query, argv[optind]);
 }

@@ -2,14 +2,15 @@
 /*
  * xensr info: what is in a saved domain.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
+#include "options.h"
 #include "progress.h"
 #include "record.h"
 #include "record_text.h"
@@ -402,33 +403,16 @@ out:
 
 int cmd_info(int argc, char **argv)
 {
-	enum {
-		JSON = 256
-	};
-	static const struct option longs[] = {
-		{"json", no_argument, NULL, JSON},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	bool json = false, quiet = false;
-	int c;
+	const struct option_place places[] = {
+		{"json", .flag = &json},
+		{"quiet", 'q', .flag = &quiet},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-		switch (c) {
-		case JSON:
-			json = true;
-			break;
-		case 'q':
-			quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			return command_usage(name, NULL);
-		}
-	}
+	if (code >= 0)
+		return code;
 	if (optind + 1 != argc)
 		return command_usage(name, "give one file");
 	return inform(argv[optind], json, quiet);

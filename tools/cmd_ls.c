@@ -2,14 +2,15 @@
 /*
  * xensr ls: every record of a saved domain.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "emulator_state.h"
+#include "options.h"
 #include "record_text.h"
 #include "walk.h"
 
@@ -175,34 +176,16 @@ static int list_file(struct listing *listing)
 
 int cmd_ls(int argc, char **argv)
 {
-	enum {
-		FIELDS = 256,
-		JSON
-	};
-	static const struct option longs[] = {
-		{"fields", no_argument, NULL, FIELDS},
-		{"json", no_argument, NULL, JSON},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct listing listing = {.code = EXIT_FINE};
-	int c;
+	const struct option_place places[] = {
+		{"fields", .flag = &listing.fields},
+		{"json", .flag = &listing.json},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		switch (c) {
-		case FIELDS:
-			listing.fields = true;
-			break;
-		case JSON:
-			listing.json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			return command_usage(name, NULL);
-		}
-	}
+	if (code >= 0)
+		return code;
 	if (optind + 1 != argc)
 		return command_usage(name, "give one file");
 	listing.path = argv[optind];

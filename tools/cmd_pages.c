@@ -3,18 +3,21 @@
  * xensr pages: which pages a saved domain has and what is in them, as a table or a picture.
  */
 #include <ctype.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "config.h"
 #include "open_state.h"
+#include "options.h"
 #include "page_classes.h"
 #include "page_plot.h"
 #include "record_text.h"
+
+static const char name[] = "pages";
 
 static const char help[] =
 	"usage: xensr pages [OPTION...] FILE\n"
@@ -158,11 +161,11 @@ static int plot(const struct image *image, const struct page_classes *classes,
 	int status = EXIT_TROUBLE;
 
 	if (!title)
-		return command_error("pages", "%s: no memory", options->image);
+		return command_error(name, "%s: no memory", options->image);
 	if (sparse_file_open(&output, options->plot) ||
 	    page_plot_write(image, classes, options->format, title, guest_kind(image), &output) ||
 	    sparse_file_commit(&output))
-		command_error("pages", "%s", output.error);
+		command_error(name, "%s", output.error);
 	else
 		status = EXIT_FINE;
 	sparse_file_abandon(&output);
@@ -177,7 +180,7 @@ static int plot(const struct image *image, const struct page_classes *classes,
 {
 	(void)image;
 	(void)classes;
-	return command_error("pages", "%s: this xensr was built without cairo and draws nothing",
+	return command_error(name, "%s: this xensr was built without cairo and draws nothing",
 			     options->plot);
 }
 
@@ -194,58 +197,29 @@ static int plot_format_of(const char *path, enum plot_format *format)
 	return 0;
 }
 
-/* Returns EXIT_FINE, or -1 when all is said and done, with *status. */
-static int parse(int argc, char **argv, struct options *options, int *status)
+/* Returns an exit_code, or -1 to go on. */
+static int parse_options(struct options *options, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"plot", required_argument, NULL, 'p'},
-		{"json", no_argument, NULL, 'j'},
-		{"checkpoint", required_argument, NULL, 'c'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	const struct option_place places[] = {
+		{"plot", .text = &options->plot},
+		{"json", .flag = &options->json},
+		{"checkpoint", .checkpoint = &options->checkpoint},
+		{"quiet", 'q', .flag = &options->quiet},
+		{.name = NULL},
 	};
-	int c;
+	int code = options_read(name, help, places, argc, argv);
 
-	*status = EXIT_USAGE;
-	while ((c = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'p':
-			options->plot = optarg;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'c':
-			if (parse_checkpoint("pages", optarg, &options->checkpoint))
-				return -1;
-			break;
-		case 'q':
-			options->quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			*status = EXIT_FINE;
-			return -1;
-		default:
-			command_usage("pages", NULL);
-			return -1;
-		}
-	}
-	if (argc - optind != 1) {
-		command_usage("pages", "it takes one image");
-		return -1;
-	}
-	if (options->plot && options->json) {
-		command_usage("pages", "--plot and --json exclude each other");
-		return -1;
-	}
-	if (options->plot && plot_format_of(options->plot, &options->format)) {
-		command_usage("pages", "`%s' ends neither with .png nor with .svg", options->plot);
-		return -1;
-	}
+	if (code >= 0)
+		return code;
+	if (argc - optind != 1)
+		return command_usage(name, "it takes one image");
+	if (options->plot && options->json)
+		return command_usage(name, "--plot and --json exclude each other");
+	if (options->plot && plot_format_of(options->plot, &options->format))
+		return command_usage(name, "`%s' ends neither with .png nor with .svg",
+				     options->plot);
 	options->image = argv[optind];
-	return EXIT_FINE;
+	return -1;
 }
 
 static int show(const struct image *image, const struct options *options)
@@ -255,7 +229,7 @@ static int show(const struct image *image, const struct options *options)
 	int status;
 
 	if (page_classes_find(&classes, image, options->quiet || options->json, &err))
-		return command_error("pages", "%s", err.text);
+		return command_error(name, "%s", err.text);
 	if (options->plot) {
 		status = plot(image, &classes, options);
 	} else {
@@ -263,7 +237,7 @@ static int show(const struct image *image, const struct options *options)
 			print_json(image, &classes);
 		else
 			print_table(image, &classes);
-		status = command_finish("pages", EXIT_FINE);
+		status = command_finish(name, EXIT_FINE);
 	}
 	page_classes_release(&classes);
 	return status;
@@ -273,11 +247,11 @@ int cmd_pages(int argc, char **argv)
 {
 	struct options options = {0};
 	struct image image;
-	int status, code;
+	int status = parse_options(&options, argc, argv), code;
 
-	if (parse(argc, argv, &options, &status))
+	if (status >= 0)
 		return status;
-	status = open_state(&image, "pages", options.image, options.checkpoint, &code);
+	status = open_state(&image, name, options.image, options.checkpoint, &code);
 	if (status == EXIT_FINE)
 		status = command_worse(show(&image, &options), code);
 	image_close(&image);

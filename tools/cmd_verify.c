@@ -3,7 +3,6 @@
  * xensr verify: everything that a restore would check, and all that it would find.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "command.h"
 #include "emulator_state.h"
+#include "options.h"
 #include "progress.h"
 #include "state_check.h"
 #include "toolstack/xl_file.h"
@@ -285,43 +285,18 @@ static int verify_files(const struct options *options, char **paths)
 
 int cmd_verify(int argc, char **argv)
 {
-	enum {
-		CHECKPOINTED = 256,
-		TEE,
-		JSON
-	};
-	static const struct option longs[] = {
-		{"checkpointed", no_argument, NULL, CHECKPOINTED},
-		{"tee", no_argument, NULL, TEE},
-		{"json", no_argument, NULL, JSON},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
 	struct options options = {0};
-	int c;
+	const struct option_place places[] = {
+		{"checkpointed", .flag = &options.checkpointed},
+		{"tee", .flag = &options.tee},
+		{"json", .flag = &options.json},
+		{"quiet", 'q', .flag = &options.quiet},
+		{.name = NULL},
+	};
+	int code = options_read(name, help, places, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "qh", longs, NULL)) != -1) {
-		switch (c) {
-		case CHECKPOINTED:
-			options.checkpointed = true;
-			break;
-		case TEE:
-			options.tee = true;
-			break;
-		case JSON:
-			options.json = true;
-			break;
-		case 'q':
-			options.quiet = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return command_finish(name, EXIT_FINE);
-		default:
-			return command_usage(name, NULL);
-		}
-	}
+	if (code >= 0)
+		return code;
 	if (optind == argc)
 		return command_usage(name, "no file given");
 	if (options.tee && (optind + 1 != argc || strcmp(argv[optind], "-") != 0))

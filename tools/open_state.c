@@ -2,7 +2,6 @@
 #include "open_state.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "command.h"
 
@@ -42,19 +41,4 @@ int open_state(struct image *image, const char *command, const char *path, uint3
 		return errno == ERANGE ? EXIT_USAGE : command_exit(errno);
 	}
 	return EXIT_FINE;
-}
-
-int parse_checkpoint(const char *command, const char *text, uint32_t *checkpoint)
-{
-	char *end;
-	unsigned long number;
-
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || number == 0 || number > UINT32_MAX) {
-		command_usage(command, "`%s' is no number of a checkpoint (1, 2, …)", text);
-		return -1;
-	}
-	*checkpoint = (uint32_t)number;
-	return 0;
 }

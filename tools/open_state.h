@@ -29,10 +29,4 @@ int open_state(struct image *image, const char *command, const char *path, uint3
  */
 int damaged_behind(int errnum, uint32_t checkpoint);
 
-/*
- * The number of a checkpoint, as an option's argument. Returns 0, or -1 after saying on stderr that
- * it is none.
- */
-int parse_checkpoint(const char *command, const char *text, uint32_t *checkpoint);
-
 #endif

@@ -9,7 +9,6 @@
 
 int page_query_pfns(struct page_query *query, const char *text)
 {
-	free(query->ranges);
 	query->range_count = pfn_ranges_parse(text, &query->ranges);
 	if (query->range_count < 0)
 		return command_error(query->name, "no memory for the pfns");
@@ -17,11 +16,6 @@ int page_query_pfns(struct page_query *query, const char *text)
 		return command_usage(query->name, "`%s' is no list of pfns such as 7,0x10-0x1f",
 				     text);
 	return 0;
-}
-
-int page_query_checkpoint(struct page_query *query, const char *text)
-{
-	return parse_checkpoint(query->name, text, &query->checkpoint) ? EXIT_USAGE : 0;
 }
 
 int page_query_open(struct page_query *query, const char *path)

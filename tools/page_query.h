@@ -19,9 +19,8 @@ struct page_query {
 	int code;
 };
 
-/* Read the argument of --pfn, of --checkpoint. Returns 0, or an exit_code, having told why. */
+/* Read the argument of --pfn. Returns 0 with ranges set; or an exit_code, having told why. */
 int page_query_pfns(struct page_query *query, const char *text);
-int page_query_checkpoint(struct page_query *query, const char *text);
 
 /*
  * Open the image and select the state. An image that is damaged further on is told, and good for
