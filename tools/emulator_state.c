@@ -118,13 +118,27 @@ static const char *value_text(char *line, size_t size, const struct state_value 
 {
 	size_t at = 0;
 
+	*line = 0;
 	switch (value->kind) {
 	case STATE_BUFFER:
 	case STATE_UNUSED:
 		for (size_t i = 0; i < value->size && i < SHOWN_OCTETS && at < size; i++)
-			at += (size_t)snprintf(line + at, size - at, "%02x ", value->octets[i]);
-		if (at < size)
-			snprintf(line + at, size - at, value->size > SHOWN_OCTETS ? "..." : "");
+			at += (size_t)snprintf(line + at, size - at, "%s%02x", i ? " " : "",
+					       value->octets[i]);
+		if (value->size > SHOWN_OCTETS && at < size)
+			snprintf(line + at, size - at, " ...");
+		break;
+	case STATE_TIMER:
+		if (value->number == UINT64_MAX)
+			snprintf(line, size, "not armed");
+		else
+			snprintf(line, size, "%" PRIu64 " ns", value->number);
+		break;
+	case STATE_S8:
+	case STATE_S16:
+	case STATE_S32:
+	case STATE_S64:
+		snprintf(line, size, "%" PRId64, (int64_t)value->number);
 		break;
 	default:
 		snprintf(line, size, "%#" PRIx64, value->number);

@@ -171,7 +171,8 @@ static const struct state_description *described_by(struct list *list, struct st
 {
 	const struct savevm_section *section = &list->listed.element.section;
 	const struct vmdescription_device *device;
-	const struct state_description *known;
+	const struct state_description *known = NULL;
+	const char *note;
 
 	if (list->listed.element.kind != SAVEVM_SECTION_FULL)
 		return NULL;
@@ -181,10 +182,14 @@ static const struct state_description *described_by(struct list *list, struct st
 			return device->description;
 		list->misfits += device != NULL;
 	}
-	known = known_device_find(section);
-	if (known && fits(list, stream, known, SAVEVM_END_KNOWN_DEVICE))
-		return known;
-	return NULL;
+	note = list->listed.note;
+	while ((known = known_device_next(section, known))) {
+		if (fits(list, stream, known, SAVEVM_END_KNOWN_DEVICE)) {
+			list->listed.note = note; /* layouts that it has not do not matter */
+			break;
+		}
+	}
+	return known;
 }
 
 /* ---- elements ------------------------------------------------------------------------------ */

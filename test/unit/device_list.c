@@ -506,7 +506,7 @@ static void state_for_xen(void)
 	state_be(&s, 1, 8);
 	state_be(&s, 0x0400000003016100, 8); /* what could be a section "a" */
 	state_be(&s, (uint64_t)-1, 8);
-	state_section(&s, 4, 3, "cpu", 0, 12);
+	state_section(&s, 4, 3, "vga", 0, 12);
 	stream_raw(&s, "\4\4\4\0\0", 5);
 	state_section(&s, 4, 8, "PCIBUS", 0, 1);
 	state_be(&s, 2, 4);
@@ -533,23 +533,23 @@ START_TEST(known_devices_are_shown_by_field)
 	      "    cpu_ticks_offset int64 27+8 = 1\n"
 	      "    unused unused_buffer 35+8\n"
 	      "    cpu_clock_offset int64 43+8 = -1\n"
-	      "51+22 SECTION_FULL 3 cpu/0 v12 68+5 next element\n"
+	      "51+22 SECTION_FULL 3 vga/0 v12 68+5 next element\n"
 	      "73+32 SECTION_FULL 8 PCIBUS/0 v1 93+12 known device\n"
 	      "    nirq int32 93+4 = 2\n"
 	      "    irq_count[0] int32 97+4 = 0\n"
 	      "    irq_count[1] int32 101+4 = 1\n"
 	      "105+85 SECTION_FULL 14 hpet/0 v2 123+67 known device\n"
 	      "    config uint64 123+8 = 0\n"
-	      "    interrupt_status uint64 131+8 = 0\n"
+	      "    isr uint64 131+8 = 0\n"
 	      "    counter uint64 139+8 = 0\n"
 	      "    num_timers uint8 147+1 = 1\n"
-	      "    timer[0].number uint8 148+1 = 0\n"
+	      "    timer[0].tn uint8 148+1 = 0\n"
 	      "    timer[0].config uint64 149+8 = 1\n"
-	      "    timer[0].comparator uint64 157+8 = 2\n"
-	      "    timer[0].fsb_route uint64 165+8 = 3\n"
+	      "    timer[0].cmp uint64 157+8 = 2\n"
+	      "    timer[0].fsb uint64 165+8 = 3\n"
 	      "    timer[0].period uint64 173+8 = 4\n"
 	      "    timer[0].wrap_flag uint8 181+1 = 0\n"
-	      "    timer[0].fires_at timer 182+8 = -1\n"
+	      "    timer[0].qemu_timer timer 182+8 = -1\n"
 	      "190+312 SECTION_FULL 32 0000:00:02.0/platform/0 v4 225+277 known device\n"
 	      "    pci.version_id int32 225+4 = 2\n"
 	      "    pci.config buffer 229+256\n"

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Processors as the device model keeps them, their clocks and APICs. */
+#include "known_devices.h"
+
+static const struct state_field timer_fields[] = {
+	{.name = "cpu_ticks_offset", .type = STATE_S64},
+	{.name = "unused", .type = STATE_UNUSED, .size = 8},
+	{.name = "cpu_clock_offset", .type = STATE_S64},
+};
+
+static const struct state_field cpu_common_fields[] = {
+	{.name = "halted", .type = STATE_U32},
+	{.name = "interrupt_request", .type = STATE_U32},
+};
+
+static const struct state_field apic_fields[] = {
+	{.name = "apicbase", .type = STATE_U32},
+	{.name = "id", .type = STATE_U8},
+	{.name = "arb_id", .type = STATE_U8},
+	{.name = "tpr", .type = STATE_U8},
+	{.name = "spurious_vec", .type = STATE_U32},
+	{.name = "log_dest", .type = STATE_U8},
+	{.name = "dest_mode", .type = STATE_U8},
+	{.name = "isr", .type = STATE_U32, .count = 8},
+	{.name = "tmr", .type = STATE_U32, .count = 8},
+	{.name = "irr", .type = STATE_U32, .count = 8},
+	{.name = "lvt", .type = STATE_U32, .count = 6},
+	{.name = "esr", .type = STATE_U32},
+	{.name = "icr", .type = STATE_U32, .count = 2},
+	{.name = "divide_conf", .type = STATE_U32},
+	{.name = "count_shift", .type = STATE_S32},
+	{.name = "initial_count", .type = STATE_U32},
+	{.name = "initial_count_load_time", .type = STATE_S64},
+	{.name = "next_time", .type = STATE_S64},
+	{.name = "timer_expiry", .type = STATE_S64},
+};
+
+static const struct state_field cpu_half_ymm_fields[] = {
+	{.name = "low", .type = STATE_U64},
+	{.name = "high", .type = STATE_U64},
+};
+static const struct state_description cpu_half_ymm = {.name = "half a YMM register",
+						      KNOWN_FIELDS(cpu_half_ymm_fields)};
+static const struct state_field cpu_mtrr_fields[] = {
+	{.name = "base", .type = STATE_U64},
+	{.name = "mask", .type = STATE_U64},
+};
+static const struct state_description cpu_mtrr = {.name = "variable MTRR",
+						  KNOWN_FIELDS(cpu_mtrr_fields)};
+
+static const struct state_field cpu_poll_control_fields[] = {
+	{.name = "env.poll_control_msr", .type = STATE_U64},
+};
+static const struct state_description cpu_poll_control = {
+	.name = "cpu/poll_control_msr", KNOWN_VERSION(1), KNOWN_FIELDS(cpu_poll_control_fields)};
+static const struct state_description *const cpu_subsections[] = {&cpu_poll_control};
+
+/* qemu-system-i386, the one that Xen runs. */
+static const struct state_field cpu32_segment_fields[] = {
+	{.name = "selector", .type = STATE_U32},
+	{.name = "base", .type = STATE_U32},
+	{.name = "limit", .type = STATE_U32},
+	{.name = "flags", .type = STATE_U32},
+};
+static const struct state_description cpu32_segment = {.name = "segment",
+						       KNOWN_FIELDS(cpu32_segment_fields)};
+static const struct state_field cpu32_fields[] = {
+	{.name = "env.regs", .type = STATE_U32, .count = 8},
+	{.name = "env.eip", .type = STATE_U32},
+	{.name = "env.eflags", .type = STATE_U32},
+	{.name = "env.hflags", .type = STATE_U32},
+	{.name = "env.fpuc", .type = STATE_U16},
+	{.name = "env.fpus_vmstate", .type = STATE_U16},
+	{.name = "env.fptag_vmstate", .type = STATE_U16},
+	{.name = "env.fpregs_format_vmstate", .type = STATE_U16},
+	{.name = "env.fpregs", .type = STATE_BUFFER, .size = 10, .count = 8},
+	{.name = "env.segs", .type = STATE_STRUCT, .count = 6, .nested = &cpu32_segment},
+	{.name = "env.ldt", .type = STATE_STRUCT, .nested = &cpu32_segment},
+	{.name = "env.tr", .type = STATE_STRUCT, .nested = &cpu32_segment},
+	{.name = "env.gdt", .type = STATE_STRUCT, .nested = &cpu32_segment},
+	{.name = "env.idt", .type = STATE_STRUCT, .nested = &cpu32_segment},
+	{.name = "env.sysenter_cs", .type = STATE_U32},
+	{.name = "env.sysenter_esp", .type = STATE_U32},
+	{.name = "env.sysenter_eip", .type = STATE_U32},
+	{.name = "env.cr[0]", .type = STATE_U32},
+	{.name = "env.cr[2]", .type = STATE_U32},
+	{.name = "env.cr[3]", .type = STATE_U32},
+	{.name = "env.cr[4]", .type = STATE_U32},
+	{.name = "env.dr", .type = STATE_U32, .count = 8},
+	{.name = "env.a20_mask", .type = STATE_S32},
+	{.name = "env.mxcsr", .type = STATE_U32},
+	{.name = "env.xmm_regs[0]", .type = STATE_STRUCT, .count = 8, .nested = &cpu_half_ymm},
+	{.name = "env.smbase", .type = STATE_U32},
+	{.name = "env.pat", .type = STATE_U64},
+	{.name = "env.hflags2", .type = STATE_U32},
+	{.name = "env.vm_hsave", .type = STATE_U64},
+	{.name = "env.vm_vmcb", .type = STATE_U64},
+	{.name = "env.tsc_offset", .type = STATE_U64},
+	{.name = "env.intercept", .type = STATE_U64},
+	{.name = "env.intercept_cr_read", .type = STATE_U16},
+	{.name = "env.intercept_cr_write", .type = STATE_U16},
+	{.name = "env.intercept_dr_read", .type = STATE_U16},
+	{.name = "env.intercept_dr_write", .type = STATE_U16},
+	{.name = "env.intercept_exceptions", .type = STATE_U32},
+	{.name = "env.v_tpr", .type = STATE_U8},
+	{.name = "env.mtrr_fixed", .type = STATE_U64, .count = 11},
+	{.name = "env.mtrr_deftype", .type = STATE_U64},
+	{.name = "env.mtrr_var", .type = STATE_STRUCT, .count = 8, .nested = &cpu_mtrr},
+	{.name = "env.interrupt_injected", .type = STATE_S32},
+	{.name = "env.mp_state", .type = STATE_U32},
+	{.name = "env.tsc", .type = STATE_U64},
+	{.name = "env.exception_nr", .type = STATE_S32},
+	{.name = "env.soft_interrupt", .type = STATE_U8},
+	{.name = "env.nmi_injected", .type = STATE_U8},
+	{.name = "env.nmi_pending", .type = STATE_U8},
+	{.name = "env.has_error_code", .type = STATE_U8},
+	{.name = "env.sipi_vector", .type = STATE_U32},
+	{.name = "env.mcg_cap", .type = STATE_U64},
+	{.name = "env.mcg_status", .type = STATE_U64},
+	{.name = "env.mcg_ctl", .type = STATE_U64},
+	{.name = "env.mce_banks", .type = STATE_U64, .count = 40},
+	{.name = "env.tsc_aux", .type = STATE_U64},
+	{.name = "env.system_time_msr", .type = STATE_U64},
+	{.name = "env.wall_clock_msr", .type = STATE_U64},
+	{.name = "env.xcr0", .type = STATE_U64},
+	{.name = "env.xstate_bv", .type = STATE_U64},
+	{.name = "env.xmm_regs[1]", .type = STATE_STRUCT, .count = 8, .nested = &cpu_half_ymm},
+};
+
+/* qemu-system-x86_64 */
+static const struct state_field cpu64_segment_fields[] = {
+	{.name = "selector", .type = STATE_U32},
+	{.name = "base", .type = STATE_U64},
+	{.name = "limit", .type = STATE_U32},
+	{.name = "flags", .type = STATE_U32},
+};
+static const struct state_description cpu64_segment = {.name = "segment",
+						       KNOWN_FIELDS(cpu64_segment_fields)};
+static const struct state_field cpu64_fields[] = {
+	{.name = "env.regs", .type = STATE_U64, .count = 16},
+	{.name = "env.eip", .type = STATE_U64},
+	{.name = "env.eflags", .type = STATE_U64},
+	{.name = "env.hflags", .type = STATE_U32},
+	{.name = "env.fpuc", .type = STATE_U16},
+	{.name = "env.fpus_vmstate", .type = STATE_U16},
+	{.name = "env.fptag_vmstate", .type = STATE_U16},
+	{.name = "env.fpregs_format_vmstate", .type = STATE_U16},
+	{.name = "env.fpregs", .type = STATE_BUFFER, .size = 10, .count = 8},
+	{.name = "env.segs", .type = STATE_STRUCT, .count = 6, .nested = &cpu64_segment},
+	{.name = "env.ldt", .type = STATE_STRUCT, .nested = &cpu64_segment},
+	{.name = "env.tr", .type = STATE_STRUCT, .nested = &cpu64_segment},
+	{.name = "env.gdt", .type = STATE_STRUCT, .nested = &cpu64_segment},
+	{.name = "env.idt", .type = STATE_STRUCT, .nested = &cpu64_segment},
+	{.name = "env.sysenter_cs", .type = STATE_U32},
+	{.name = "env.sysenter_esp", .type = STATE_U64},
+	{.name = "env.sysenter_eip", .type = STATE_U64},
+	{.name = "env.cr[0]", .type = STATE_U64},
+	{.name = "env.cr[2]", .type = STATE_U64},
+	{.name = "env.cr[3]", .type = STATE_U64},
+	{.name = "env.cr[4]", .type = STATE_U64},
+	{.name = "env.dr", .type = STATE_U64, .count = 8},
+	{.name = "env.a20_mask", .type = STATE_S32},
+	{.name = "env.mxcsr", .type = STATE_U32},
+	{.name = "env.xmm_regs[0]", .type = STATE_STRUCT, .count = 16, .nested = &cpu_half_ymm},
+	{.name = "env.efer", .type = STATE_U64},
+	{.name = "env.star", .type = STATE_U64},
+	{.name = "env.lstar", .type = STATE_U64},
+	{.name = "env.cstar", .type = STATE_U64},
+	{.name = "env.fmask", .type = STATE_U64},
+	{.name = "env.kernelgsbase", .type = STATE_U64},
+	{.name = "env.smbase", .type = STATE_U32},
+	{.name = "env.pat", .type = STATE_U64},
+	{.name = "env.hflags2", .type = STATE_U32},
+	{.name = "env.vm_hsave", .type = STATE_U64},
+	{.name = "env.vm_vmcb", .type = STATE_U64},
+	{.name = "env.tsc_offset", .type = STATE_U64},
+	{.name = "env.intercept", .type = STATE_U64},
+	{.name = "env.intercept_cr_read", .type = STATE_U16},
+	{.name = "env.intercept_cr_write", .type = STATE_U16},
+	{.name = "env.intercept_dr_read", .type = STATE_U16},
+	{.name = "env.intercept_dr_write", .type = STATE_U16},
+	{.name = "env.intercept_exceptions", .type = STATE_U32},
+	{.name = "env.v_tpr", .type = STATE_U8},
+	{.name = "env.mtrr_fixed", .type = STATE_U64, .count = 11},
+	{.name = "env.mtrr_deftype", .type = STATE_U64},
+	{.name = "env.mtrr_var", .type = STATE_STRUCT, .count = 8, .nested = &cpu_mtrr},
+	{.name = "env.interrupt_injected", .type = STATE_S32},
+	{.name = "env.mp_state", .type = STATE_U32},
+	{.name = "env.tsc", .type = STATE_U64},
+	{.name = "env.exception_nr", .type = STATE_S32},
+	{.name = "env.soft_interrupt", .type = STATE_U8},
+	{.name = "env.nmi_injected", .type = STATE_U8},
+	{.name = "env.nmi_pending", .type = STATE_U8},
+	{.name = "env.has_error_code", .type = STATE_U8},
+	{.name = "env.sipi_vector", .type = STATE_U32},
+	{.name = "env.mcg_cap", .type = STATE_U64},
+	{.name = "env.mcg_status", .type = STATE_U64},
+	{.name = "env.mcg_ctl", .type = STATE_U64},
+	{.name = "env.mce_banks", .type = STATE_U64, .count = 40},
+	{.name = "env.tsc_aux", .type = STATE_U64},
+	{.name = "env.system_time_msr", .type = STATE_U64},
+	{.name = "env.wall_clock_msr", .type = STATE_U64},
+	{.name = "env.xcr0", .type = STATE_U64},
+	{.name = "env.xstate_bv", .type = STATE_U64},
+	{.name = "env.xmm_regs[1]", .type = STATE_STRUCT, .count = 16, .nested = &cpu_half_ymm},
+};
+
+static const struct state_description devices[] = {
+	KNOWN("timer", 2, timer_fields),
+	KNOWN("cpu_common", 1, cpu_common_fields),
+	KNOWN("apic", 3, apic_fields),
+	{.name = "cpu",
+	 KNOWN_VERSION(12),
+	 KNOWN_FIELDS(cpu32_fields),
+	 KNOWN_SUBSECTIONS(cpu_subsections)},
+	{.name = "cpu",
+	 KNOWN_VERSION(12),
+	 KNOWN_FIELDS(cpu64_fields),
+	 KNOWN_SUBSECTIONS(cpu_subsections)},
+};
+const struct known_devices known_cpu_devices = KNOWN_LIST(devices);
