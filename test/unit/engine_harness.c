@@ -253,6 +253,16 @@ void harness_nothing_left(void)
 	ck_assert(!h.qemu_logging);
 }
 
+void harness_state_untouched(void)
+{
+	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 0);
+	ck_assert_uint_eq(fake.calls[FN_TSC_SET], 0);
+	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
+	ck_assert_uint_eq(fake.calls[FN_CLEAR], 0);
+	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 0);
+	ck_assert_uint_eq(fake.calls[FN_MAP_RESOURCE], 0);
+}
+
 void harness_failed_somehow(void)
 {
 	ck_assert_int_eq(h.rc, -1);
@@ -680,6 +690,21 @@ uint64_t stream_cpuid(struct stream *s)
 uint64_t stream_msrs(struct stream *s)
 {
 	return stream_record(s, REC_X86_MSR_POLICY, some_msrs, sizeof(some_msrs));
+}
+
+void stream_begin(struct stream *s)
+{
+	stream_headers(s, 3, GUEST_X86_HVM);
+	stream_record(s, REC_STATIC_DATA_END, NULL, 0);
+}
+
+void stream_finish(struct stream *s, uint64_t special)
+{
+	stream_run(s, special, 8, 0);
+	stream_tsc(s);
+	stream_context(s);
+	stream_usual_params(s, special);
+	stream_record(s, REC_END, NULL, 0);
 }
 
 int stream_fd_cut(const struct stream *s, size_t len)

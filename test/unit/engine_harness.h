@@ -91,6 +91,9 @@ void harness_failed(int errnum, const char *fmt, ...) __attribute__((format(prin
 /* Check that the last run failed with some errno and text, and left nothing. */
 void harness_failed_somehow(void);
 
+/* Check that nothing of the target has been changed but its memory. */
+void harness_state_untouched(void);
+
 /* No mapping, no buffer; nothing logs what the source writes. */
 void harness_nothing_left(void);
 
@@ -171,6 +174,10 @@ uint64_t stream_params(struct stream *s, uint32_t count, const uint64_t (*params
 uint64_t stream_usual_params(struct stream *s, uint64_t special);
 uint64_t stream_cpuid(struct stream *s);
 uint64_t stream_msrs(struct stream *s);
+
+/* An HVM guest's headers and static data without policy; its special pages and what closes the image. */
+void stream_begin(struct stream *s);
+void stream_finish(struct stream *s, uint64_t special);
 
 /* A memfd with the first len octets, at its start. */
 int stream_fd_cut(const struct stream *s, size_t len);

@@ -34,23 +34,6 @@ static void teardown(void)
 	stream_release(&s);
 }
 
-/* Headers and static data without policy. */
-static void begin(void)
-{
-	stream_headers(&s, 3, GUEST_X86_HVM);
-	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
-}
-
-/* The special pages and what closes the image. */
-static void finish(void)
-{
-	stream_run(&s, SPECIAL, 8, 0);
-	stream_tsc(&s);
-	stream_context(&s);
-	stream_usual_params(&s, SPECIAL);
-	stream_record(&s, REC_END, NULL, 0);
-}
-
 static void run(void)
 {
 	int fd = stream_fd(&s);
@@ -66,17 +49,6 @@ static void run_well(void)
 	run();
 	ck_assert_msg(h.rc == 0, "%s", h.err.text);
 	harness_nothing_left();
-}
-
-/* Everything that changes a domain, save its memory. */
-static void check_state_untouched(void)
-{
-	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 0);
-	ck_assert_uint_eq(fake.calls[FN_TSC_SET], 0);
-	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
-	ck_assert_uint_eq(fake.calls[FN_CLEAR], 0);
-	ck_assert_uint_eq(fake.calls[FN_PHYSMAP_ADD], 0);
-	ck_assert_uint_eq(fake.calls[FN_MAP_RESOURCE], 0);
 }
 
 static void check_untouched(void)
@@ -99,9 +71,9 @@ START_TEST(pfn_beyond_domain)
 	uint64_t at;
 
 	h.target->gpaddr_bits = 32;
-	begin();
+	stream_begin(&s);
 	at = stream_pages(&s, entries, 4, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EBADMSG,
 		       "PAGE_DATA record at offset %" PRIu64
@@ -116,9 +88,9 @@ END_TEST
 START_TEST(pfn_last_of_domain)
 {
 	h.target->gpaddr_bits = 32;
-	begin();
+	stream_begin(&s);
 	stream_run(&s, 0xffffe, 2, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert(page_is(fake_page(h.target, 0xfffff), 0xfffff, 0));
 }
@@ -130,9 +102,9 @@ START_TEST(pfn_beyond_x86)
 	uint64_t at;
 
 	h.target->gpaddr_bits = 0; /* not known */
-	begin();
+	stream_begin(&s);
 	at = stream_pages(&s, &entry, 1, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EBADMSG,
 		       "PAGE_DATA record at offset %" PRIu64
@@ -148,9 +120,9 @@ START_TEST(pfn_huge)
 	const uint64_t pfn = 1ull << 38, entry = page_entry(pfn, PAGE_NORMAL);
 
 	h.target->gpaddr_bits = 52;
-	begin();
+	stream_begin(&s);
 	stream_pages(&s, &entry, 1, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert(page_is(fake_page(h.target, pfn), pfn, 0));
 	ck_assert_uint_lt(engine_alloc.octets, 1u << 20);
@@ -164,9 +136,9 @@ START_TEST(pfns_scattered)
 	for (uint32_t i = 0; i < 1000; i++)
 		entries[i] = page_entry((1000ull - i) << 28 | i, PAGE_NORMAL);
 	h.target->gpaddr_bits = 52;
-	begin();
+	stream_begin(&s);
 	stream_pages(&s, entries, 1000, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert_uint_eq(fake_pages(h.target), 1008);
 	ck_assert_uint_lt(engine_alloc.octets, 1000u * 2 * 4096 + (1u << 20));
@@ -180,11 +152,11 @@ START_TEST(pfn_twice_in_record)
 
 	for (uint32_t i = 0; i < 2048; i++)
 		entries[i] = page_entry(0x200 + i % 700, PAGE_NORMAL);
-	begin();
+	stream_begin(&s);
 	stream_pages(&s, entries, 2048, 1);
 	/* The second content of the first page. */
 	page_fill(s.data + s.len - PAGE_OCTETS * (2048 - 1400), 0x200, 77);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert_uint_eq(fake_pages(h.target), 700 + 8);
 	ck_assert(page_is(fake_page(h.target, 0x200), 0x200, 77));
@@ -203,10 +175,10 @@ START_TEST(pfn_twice_in_batch)
 		page_entry(0x30, PAGE_NORMAL),
 	};
 
-	begin();
+	stream_begin(&s);
 	stream_pages(&s, entries, 4, 1);
 	page_fill(s.data + s.len - PAGE_OCTETS, 0x30, 2);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert(page_is(fake_page(h.target, 0x30), 0x30, 2));
 	ck_assert(page_is(fake_page(h.target, 0x31), 0x31, 1));
@@ -218,14 +190,14 @@ START_TEST(pfn_twice_in_stream)
 {
 	const uint64_t only = page_entry(0x210, PAGE_ALLOC_ONLY);
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, 0x210, 1, 1); /* so the run is no new superpage */
 	stream_run(&s, 0x200, 512, 2);
 	stream_run(&s, 0x400, 512, 2); /* this one is */
 	stream_run(&s, 0x400, 512, 3);
 	stream_run(&s, 0x3ff, 2, 4);
 	stream_pages(&s, &only, 1, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert_uint_eq(fake_pages(h.target), 1024 + 8);
 	ck_assert_uint_eq(fake.extents_2m, 1);
@@ -243,91 +215,13 @@ START_TEST(pfn_before_its_run)
 
 	for (uint32_t i = 0; i < 512; i++)
 		entries[1 + i] = page_entry(0x200 + i, PAGE_NORMAL);
-	begin();
+	stream_begin(&s);
 	stream_pages(&s, entries, 513, 5);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run_well();
 	ck_assert_uint_eq(fake_pages(h.target), 512 + 8);
 	ck_assert_uint_eq(fake.extents_2m, 0);
 	ck_assert(page_is(fake_page(h.target, 0x3ff), 0x3ff, 5));
-}
-END_TEST
-
-/* ---- memory that does not exist ---------------------------------------------------------- */
-
-START_TEST(more_than_max_pages)
-{
-	uint64_t at;
-
-	h.target->max_pages = 150;
-	begin();
-	stream_run(&s, 0x10, 100, 0);
-	at = stream_run(&s, 0x100, 100, 0);
-	finish();
-	run();
-	harness_failed(ENOMEM,
-		       "PAGE_DATA record at offset %" PRIu64
-		       ": Xen has no memory for 50 of the pages from pfn 0x132 on; domain 7 has "
-		       "150 pages and may have 150",
-		       at);
-	ck_assert_uint_eq(h.target->tot_pages, 150);
-	check_state_untouched();
-}
-END_TEST
-
-START_TEST(host_out_of_memory)
-{
-	uint64_t at;
-
-	fake.pages_allowed = 0;
-	begin();
-	at = stream_run(&s, 0x10, 100, 0);
-	finish();
-	run();
-	harness_failed(ENOMEM,
-		       "PAGE_DATA record at offset %" PRIu64
-		       ": Xen has no memory for 100 of the pages from pfn 0x10 on; domain 7 has 0 "
-		       "pages and may have 8192",
-		       at);
-	ck_assert_uint_eq(fake_pages(h.target), 0);
-	check_state_untouched();
-}
-END_TEST
-
-/* One record with 8 superpages where Xen has 100 pages: the count of what the domain has is
- * that of what it got, not of what was still to be asked for. */
-START_TEST(more_than_max_pages_at_once)
-{
-	char text[64];
-
-	h.target->max_pages = (uint64_t)_i * 512 + 100;
-	begin();
-	stream_run(&s, 0x1000, 8 * 512, 0);
-	finish();
-	run();
-	harness_failed_somehow();
-	ck_assert_int_eq(h.errnum, ENOMEM);
-	ck_assert_uint_eq(h.target->tot_pages, h.target->max_pages);
-	snprintf(text, sizeof(text), "domain 7 has %" PRIu64 " pages and may have %" PRIu64,
-		 h.target->max_pages, h.target->max_pages);
-	ck_assert_msg(strstr(h.err.text, text), "%s", h.err.text);
-	check_state_untouched();
-}
-END_TEST
-
-/* A refusal that is not about memory must not be called one. */
-START_TEST(populate_not_permitted)
-{
-	begin();
-	stream_run(&s, 0x10, 100, 0);
-	finish();
-	fake.fail_fn = FN_POPULATE;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EPERM;
-	run();
-	harness_failed_somehow();
-	ck_assert_int_eq(h.errnum, EPERM);
-	ck_assert_ptr_nonnull(strstr(h.err.text, "Operation not permitted"));
 }
 END_TEST
 
@@ -337,7 +231,7 @@ START_TEST(claims_context)
 {
 	const struct wire_record_header header = {REC_HVM_CONTEXT, 32u << 20};
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	stream_put(&s, &header, sizeof(header));
 	stream_put(&s, "few", 3);
@@ -345,7 +239,7 @@ START_TEST(claims_context)
 	harness_failed_somehow();
 	ck_assert_int_eq(h.errnum, ENODATA);
 	ck_assert_uint_lt(engine_alloc.octets, 1u << 20);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -354,7 +248,7 @@ START_TEST(claims_pages)
 	const struct wire_record_header header = {REC_PAGE_DATA, RECORD_LENGTH_MAX};
 	const struct wire_page_data head = {.count = (RECORD_LENGTH_MAX - 8) / 8};
 
-	begin();
+	stream_begin(&s);
 	stream_put(&s, &header, sizeof(header));
 	stream_put(&s, &head, sizeof(head));
 	run();
@@ -373,10 +267,10 @@ START_TEST(length_wraps)
 	};
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	at = s.len;
 	stream_put(&s, &header, sizeof(header));
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EBADMSG,
 		       "%s record at offset %" PRIu64
@@ -393,7 +287,7 @@ static uint64_t with_params(uint32_t count, const uint64_t (*params)[2])
 {
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	stream_tsc(&s);
 	stream_context(&s);
@@ -420,7 +314,7 @@ START_TEST(ring_not_brought)
 	run();
 	harness_failed(EBADMSG, "the %s page is pfn %#" PRIx64 ", which the stream did not bring",
 		       mandatory_rings[ring].name, pfn);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -442,7 +336,7 @@ START_TEST(ring_without_memory)
 	const uint64_t entry = page_entry(0x900, types[_i]);
 	const uint64_t params[][2] = {{HVM_PARAM_STORE_PFN, 0x900}};
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	stream_pages(&s, &entry, 1, 0);
 	stream_tsc(&s);
@@ -451,7 +345,7 @@ START_TEST(ring_without_memory)
 	stream_record(&s, REC_END, NULL, 0);
 	run();
 	harness_failed(EBADMSG, "the xenstore page is pfn 0x900, which the stream did not bring");
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -492,7 +386,7 @@ START_TEST(unknown_param)
 		       "HVM_PARAMS record at offset %" PRIu64 ": parameter %#" PRIx64
 		       " is none that a saved guest has",
 		       at, unknown[_i]);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -505,7 +399,7 @@ START_TEST(param_twice)
 	run();
 	harness_failed(EBADMSG,
 		       "HVM_PARAMS record at offset %" PRIu64 ": parameter 0x1 comes twice", at);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -522,121 +416,7 @@ START_TEST(param_count_wrong)
 		       "HVM_PARAMS record at offset %" PRIu64
 		       ": is 40 octets long, but %u parameters make %" PRIu64,
 		       at, counts[_i], 8 + 16 * (uint64_t)counts[_i]);
-	check_state_untouched();
-}
-END_TEST
-
-/* ---- what Xen refuses -------------------------------------------------------------------- */
-
-static uint64_t with_policy(void)
-{
-	uint64_t at;
-
-	stream_headers(&s, 3, GUEST_X86_HVM);
-	stream_cpuid(&s);
-	stream_msrs(&s);
-	at = stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
-	finish();
-	return at;
-}
-
-static void check_policy_refused(uint64_t at, const char *text)
-{
-	harness_failed(EINVAL, "STATIC_DATA_END record at offset %" PRIu64 ": %s: Invalid argument",
-		       at, text);
-	ck_assert_uint_eq(h.static_calls, 0);
-	ck_assert_uint_eq(fake.changes, 1);
-	ck_assert_uint_eq(fake_pages(h.target), 0);
-}
-
-START_TEST(policy_refused_leaf)
-{
-	uint64_t at = with_policy();
-
-	fake.refuse_leaf = true;
-	fake.refused_leaf = 4;
-	fake.refused_subleaf = 1;
-	run();
-	check_policy_refused(at, "Xen refused the CPU policy at CPUID leaf 0x4, subleaf 0x1");
-}
-END_TEST
-
-START_TEST(policy_refused_msr)
-{
-	uint64_t at = with_policy();
-
-	fake.refuse_msr = true;
-	fake.refused_msr = 0x10a;
-	run();
-	check_policy_refused(at, "Xen refused the CPU policy at MSR 0x10a");
-}
-END_TEST
-
-START_TEST(policy_refused)
-{
-	uint64_t at = with_policy();
-
-	fake.refuse_silently = true;
-	run();
-	check_policy_refused(at, "Xen refused the CPU policy");
-}
-END_TEST
-
-START_TEST(context_refused)
-{
-	uint8_t context[FAKE_CONTEXT];
-
-	begin();
-	finish();
-	fake.fail_fn = FN_CONTEXT_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EINVAL;
-	run();
-	harness_failed(EINVAL, "Xen refused the HVM context of %u octets: Invalid argument",
-		       context_make(context));
-	ck_assert_uint_eq(fake.calls[FN_MAP_RESOURCE], 0);
-}
-END_TEST
-
-START_TEST(param_refused)
-{
-	begin();
-	finish();
-	fake.fail_fn = FN_PARAM_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EEXIST;
-	run();
-	harness_failed(EEXIST, "cannot set HVM parameter 1 to 0x800: File exists");
-	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 1);
-	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
-}
-END_TEST
-
-START_TEST(tsc_refused)
-{
-	begin();
-	finish();
-	fake.fail_fn = FN_TSC_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EOPNOTSUPP;
-	run();
-	harness_failed(EOPNOTSUPP,
-		       "cannot set the TSC of domain 7 (mode 1, 2400000 kHz): Operation not "
-		       "supported");
-	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
-}
-END_TEST
-
-START_TEST(clear_refused)
-{
-	begin();
-	finish();
-	fake.fail_fn = FN_CLEAR;
-	fake.fail_fn_at = 2;
-	fake.fail_errno = EINVAL;
-	run();
-	harness_failed(EINVAL, "cannot clear the console page, pfn 0x801: Invalid argument");
-	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 0);
+	harness_state_untouched();
 }
 END_TEST
 
@@ -654,8 +434,8 @@ END_TEST
 START_TEST(hvm_into_pv)
 {
 	h.target->flags &= ~XEN_DOMINF_hvm_guest;
-	begin();
-	finish();
+	stream_begin(&s);
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EINVAL, "the stream holds an x86 HVM guest, domain 7 is x86 PV");
 	check_untouched();
@@ -683,8 +463,8 @@ START_TEST(bad_headers)
 		{28, 13, "domain header at offset 24: page shift is 13, must be 12"},
 	};
 
-	begin();
-	finish();
+	stream_begin(&s);
+	stream_finish(&s, SPECIAL);
 	s.data[cases[_i].octet] = cases[_i].value;
 	run();
 	harness_failed(EBADMSG, "%s", cases[_i].text);
@@ -736,10 +516,10 @@ START_TEST(bad_record)
 	static const uint8_t zeroes[4096];
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	at = stream_record(&s, cases[_i].type, zeroes, cases[_i].length);
 	ck_assert_uint_eq(at, 48);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(cases[_i].errnum, "%s", cases[_i].text);
 	ck_assert_uint_eq(h.err.offset, 48);
@@ -763,14 +543,14 @@ START_TEST(bad_record_later)
 	};
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	at = stream_record(&s, cases[_i].type, NULL, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(cases[_i].errnum, "%s at offset %" PRIu64 ": %s",
 		       record_title(cases[_i].type), at, cases[_i].text);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -779,7 +559,7 @@ START_TEST(record_twice)
 	static const char *const names[] = {"X86_TSC_INFO", "HVM_CONTEXT"};
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	stream_tsc(&s);
 	stream_context(&s);
@@ -789,7 +569,7 @@ START_TEST(record_twice)
 	run();
 	harness_failed(EBADMSG, "%s record at offset %" PRIu64 ": comes a second time", names[_i],
 		       at);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -802,7 +582,7 @@ START_TEST(policy_twice)
 	stream_msrs(&s);
 	at = _i ? stream_cpuid(&s) : stream_msrs(&s);
 	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EBADMSG, "%s record at offset %" PRIu64 ": comes a second time",
 		       _i ? "X86_CPUID_POLICY" : "X86_MSR_POLICY", at);
@@ -816,7 +596,7 @@ START_TEST(image_incomplete)
 	static const char *const names[] = {"X86_TSC_INFO", "HVM_CONTEXT", "HVM_PARAMS"};
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	stream_run(&s, SPECIAL, 8, 0);
 	if (_i != 0)
 		stream_tsc(&s);
@@ -831,7 +611,7 @@ START_TEST(image_incomplete)
 	harness_failed(EBADMSG,
 		       "END record at offset %" PRIu64 ": the image is incomplete, there was no %s",
 		       at, names[_i]);
-	check_state_untouched();
+	harness_state_untouched();
 }
 END_TEST
 
@@ -845,9 +625,9 @@ START_TEST(bad_page_type)
 	bool table = types[_i] < 5 || types[_i] > 8;
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	at = stream_pages(&s, entries, 2, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(
 		EBADMSG, "PAGE_DATA record at offset %" PRIu64 ": type %#x of pfn 0x11 is %s", at,
@@ -861,11 +641,11 @@ START_TEST(page_record_length_wrong)
 	uint32_t length;
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	at = stream_run(&s, 0x10, 2, 0);
 	length = 8 + 16 + 2 * 4096 + (_i ? 8 : -8u);
 	memcpy(s.data + at + 4, &length, 4);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed(EBADMSG,
 		       "PAGE_DATA record at offset %" PRIu64
@@ -880,10 +660,10 @@ START_TEST(page_record_count_wrong)
 	static const uint32_t counts[] = {1026, 0x20000001, UINT32_MAX};
 	uint64_t at;
 
-	begin();
+	stream_begin(&s);
 	at = stream_run(&s, 0x10, 2, 0);
 	memcpy(s.data + at + 8, &counts[_i], 4);
-	finish();
+	stream_finish(&s, SPECIAL);
 	run();
 	harness_failed_somehow();
 	ck_assert_int_eq(h.errnum, EBADMSG);
@@ -955,7 +735,7 @@ static void cut_at(const struct stream_item *items, unsigned n, uint64_t cut)
 	h.target = fake_domain_add(TARGET_DOMID, 0x2000);
 	harness_restore(fd);
 	expect_cut(items, n, cut);
-	check_state_untouched();
+	harness_state_untouched();
 	if (cut < items[3].offset + 8 + 8)
 		ck_assert_uint_eq(fake_pages(h.target), 0);
 	close(fd);
@@ -971,7 +751,7 @@ START_TEST(cut_everywhere)
 	stream_msrs(&s);
 	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
 	stream_run(&s, 0x200, 600, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	n = stream_items(&s, items);
 
 	for (uint64_t cut = 0; cut < 41; cut++)
@@ -1006,7 +786,7 @@ START_TEST(damage_everywhere)
 	stream_cpuid(&s);
 	stream_msrs(&s);
 	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
-	finish();
+	stream_finish(&s, SPECIAL);
 	n = stream_items(&s, items);
 	for (uint64_t at = 0; at < s.len; at++) {
 		uint8_t was = s.data[at];
@@ -1046,12 +826,6 @@ int main(void)
 	tcase_add_test(tc, pfn_twice_in_stream);
 	tcase_add_test(tc, pfn_before_its_run);
 
-	tc = harness_tcase(suite, "no memory", setup, teardown);
-	tcase_add_test(tc, more_than_max_pages);
-	tcase_add_test(tc, host_out_of_memory);
-	tcase_add_loop_test(tc, more_than_max_pages_at_once, 0, 8);
-	tcase_add_test(tc, populate_not_permitted);
-
 	tc = harness_tcase(suite, "claims", setup, teardown);
 	tcase_add_test(tc, claims_context);
 	tcase_add_test(tc, claims_pages);
@@ -1065,15 +839,6 @@ int main(void)
 	tcase_add_loop_test(tc, unknown_param, 0, 11);
 	tcase_add_test(tc, param_twice);
 	tcase_add_loop_test(tc, param_count_wrong, 0, 5);
-
-	tc = harness_tcase(suite, "refused by Xen", setup, teardown);
-	tcase_add_test(tc, policy_refused_leaf);
-	tcase_add_test(tc, policy_refused_msr);
-	tcase_add_test(tc, policy_refused);
-	tcase_add_test(tc, context_refused);
-	tcase_add_test(tc, param_refused);
-	tcase_add_test(tc, tsc_refused);
-	tcase_add_test(tc, clear_refused);
 
 	tc = harness_tcase(suite, "wrong stream", setup, teardown);
 	tcase_add_test(tc, pv_into_hvm);
