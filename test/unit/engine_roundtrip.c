@@ -316,8 +316,7 @@ START_TEST(superpages_refused)
 
 	h.target = fake_domain_add(TARGET_DOMID, 0x4000);
 	fake.extents_2m_allowed = (unsigned)_i;
-	stream_headers(&s, 3, GUEST_X86_HVM);
-	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
+	stream_begin(&s);
 	stream_run(&s, 0x400, RUNS * 512, 9);
 	stream_run(&s, SMALL_SPECIAL - 0x300, 8, 9);
 	stream_tsc(&s);
@@ -383,17 +382,12 @@ START_TEST(no_superpage_from_parts)
 	for (uint32_t i = 0; i < 512; i++)
 		falling[i] = page_entry(0xbff - i, PAGE_NORMAL);
 	h.target = fake_domain_add(TARGET_DOMID, 0x4000);
-	stream_headers(&s, 3, GUEST_X86_HVM);
-	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
+	stream_begin(&s);
 	stream_run(&s, 0x200, 256, 0);
 	stream_run(&s, 0x300, 256, 0);
 	stream_run(&s, 0x401, 512, 0);
 	stream_pages(&s, falling, 512, 0);
-	stream_run(&s, SMALL_SPECIAL + 0x800, 8, 0);
-	stream_tsc(&s);
-	stream_context(&s);
-	stream_usual_params(&s, SMALL_SPECIAL + 0x800);
-	stream_record(&s, REC_END, NULL, 0);
+	stream_finish(&s, SMALL_SPECIAL + 0x800);
 	fd = stream_fd(&s);
 	restore_well(fd);
 	ck_assert_uint_eq(fake.extents_2m, 0);
@@ -1165,8 +1159,7 @@ START_TEST(empty_params_after_full)
 	int fd;
 
 	h.target = fake_domain_add(TARGET_DOMID, 0x1000);
-	stream_headers(&s, 3, GUEST_X86_HVM);
-	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
+	stream_begin(&s);
 	stream_run(&s, SMALL_SPECIAL, 8, 0);
 	stream_tsc(&s);
 	stream_context(&s);
