@@ -75,6 +75,19 @@ static void fails(int errnum, const char *text)
 	ck_assert_int_eq(ctx.err.errnum, errnum);
 }
 
+/* What comes next in a container, and what is said of it. */
+struct refusal {
+	const char *octets;
+	int n;
+	const char *text;
+};
+
+static void refused(const struct refusal *next)
+{
+	stream_raw(&s, next->octets, next->n);
+	fails(EBADMSG, next->text);
+}
+
 static void passes(void)
 {
 	int rc = read_all();
@@ -372,11 +385,7 @@ START_TEST(header_refused)
 END_TEST
 
 /* What follows the header and, if there is a text of its own, an open section "ram" of id 2. */
-static const struct {
-	const char *octets;
-	int n;
-	const char *text;
-} bad[] = {
+static const struct refusal bad[] = {
 	{"\x09", 1, "device state at offset 39: element type 0x09 is unknown"},
 	{"\xff", 1, "device state at offset 39: element type 0xff is unknown"},
 	{"\x05", 1, "SUBSECTION at offset 39: cannot stand here"},
@@ -439,17 +448,12 @@ START_TEST(elements_refused)
 	state_footer(&s, 2);
 	state_command(&s, 4, NULL, 0);
 	ck_assert_uint_eq(s.len, 39);
-	stream_raw(&s, bad[_i].octets, bad[_i].n);
-	fails(EBADMSG, bad[_i].text);
+	refused(&bad[_i]);
 }
 END_TEST
 
 /* What may be wrong with a CONFIGURATION; it starts at 8. */
-static const struct {
-	const char *octets;
-	int n;
-	const char *text;
-} bad_configurations[] = {
+static const struct refusal bad_configurations[] = {
 	{"\7\0\0", 3, "CONFIGURATION at offset 8: ends within the length of its machine name"},
 	{"\7\0\0\0\3pc", 7,
 	 "CONFIGURATION at offset 8: its machine name is of 3 octets, 2 are there"},
@@ -482,16 +486,11 @@ static const struct {
 START_TEST(configurations_refused)
 {
 	state_header(&s);
-	stream_raw(&s, bad_configurations[_i].octets, bad_configurations[_i].n);
-	fails(EBADMSG, bad_configurations[_i].text);
+	refused(&bad_configurations[_i]);
 }
 END_TEST
 
-static const struct {
-	const char *octets;
-	int n;
-	const char *text;
-} bad_ends[] = {
+static const struct refusal bad_ends[] = {
 	{"\0", 1, "EOF at offset 8: 1 octets follow it"},
 	{"\4\0", 2, "EOF at offset 8: 2 octets follow it"},
 	{"\6\0\0\0", 4, "VMDESCRIPTION at offset 9: ends within the length of its text"},
@@ -505,8 +504,7 @@ START_TEST(ends_refused)
 {
 	state_header(&s);
 	eof();
-	stream_raw(&s, bad_ends[_i].octets, bad_ends[_i].n);
-	fails(EBADMSG, bad_ends[_i].text);
+	refused(&bad_ends[_i]);
 }
 END_TEST
 
@@ -564,11 +562,7 @@ START_TEST(discards_come_out_as_they_were_put)
 }
 END_TEST
 
-static const struct {
-	const char *octets;
-	int n;
-	const char *text;
-} bad_discards[] = {
+static const struct refusal bad_discards[] = {
 	{"", 0, "POSTCOPY_RAM_DISCARD ends within its name"},
 	{"\0", 1, "POSTCOPY_RAM_DISCARD ends within its name"},
 	{"\0\3ra", 4, "POSTCOPY_RAM_DISCARD ends within its name"},
