@@ -72,6 +72,24 @@ static int take_record(void *data, const struct walk_record *record)
 	return -1;
 }
 
+static uint32_t wanted(void *data, const struct walk_record *record)
+{
+	const struct verify *verify = data;
+
+	return state_check_wanted(&verify->state, &verify->walk, record);
+}
+
+static int take_page(void *data, const struct walk_record *record, uint32_t entry,
+		     const uint8_t *octets)
+{
+	struct verify *verify = data;
+
+	if (!state_check_page(&verify->state, &verify->walk, record, entry, octets))
+		return 0;
+	verify->no_memory = true;
+	return -1;
+}
+
 static int take_finding(void *data, const struct walk_finding *finding)
 {
 	struct verify *verify = data;
@@ -104,6 +122,8 @@ static int take_finding(void *data, const struct walk_finding *finding)
 
 static const struct walk_ops ops = {
 	.record = take_record,
+	.wanted = wanted,
+	.page = take_page,
 	.finding = take_finding,
 };
 
@@ -125,6 +145,42 @@ static const char *const verdicts[] = {
 	[EXIT_DAMAGED] = "damaged",
 };
 
+/* By bit of enum state_unchecked. */
+static const struct {
+	const char *key, *text;
+} unchecked[] = {
+	{"start_info", "the pages that the start info names"},
+	{"verify_data", "the verify data's contents"},
+};
+#define UNCHECKED (sizeof(unchecked) / sizeof(*unchecked))
+
+static void print_unchecked(const struct verify *verify)
+{
+	const char *before = "; it cannot be read again, so not checked: ";
+
+	for (unsigned i = 0; i < UNCHECKED; i++) {
+		if (!(verify->state.unchecked >> i & 1))
+			continue;
+		fprintf(verify->out, "%s%s", before, unchecked[i].text);
+		before = ", ";
+	}
+}
+
+/* NULL without memory. */
+static json_t *json_unchecked(const struct verify *verify)
+{
+	json_t *keys = json_array();
+
+	for (unsigned i = 0; i < UNCHECKED; i++) {
+		if ((verify->state.unchecked >> i & 1) &&
+		    json_array_append_new(keys, json_string(unchecked[i].key))) {
+			json_decref(keys);
+			return NULL;
+		}
+	}
+	return keys;
+}
+
 static void print_summary(const struct verify *verify, uint64_t octets)
 {
 	char size[SIZE_TEXT];
@@ -139,19 +195,20 @@ static void print_summary(const struct verify *verify, uint64_t octets)
 		fprintf(verify->out, ", %u complete checkpoints", verify->image.checkpoints);
 	if (verify->walk.sums.records)
 		fprintf(verify->out, ", %" PRIu64 " checksums match", verify->walk.sums.records);
+	print_unchecked(verify);
 	fputc('\n', verify->out);
 }
 
 static json_t *json_summary(struct verify *verify, uint64_t octets)
 {
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I}", "file",
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:o}", "file",
 			 json_text(verify->path), "verdict", verdicts[verdict(verify)], "errors",
 			 (json_int_t)verify->errors, "warnings", (json_int_t)verify->warnings,
 			 "records", (json_int_t)verify->records, "pages", (json_int_t)verify->pages,
 			 "octets", (json_int_t)octets, "checkpoints",
 			 (json_int_t)verify->image.checkpoints, "checksums",
 			 (json_int_t)verify->walk.sums.records, "findings", verify->findings,
-			 "more", (json_int_t)verify->more);
+			 "more", (json_int_t)verify->more, "unchecked", json_unchecked(verify));
 }
 
 /*

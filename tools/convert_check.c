@@ -25,6 +25,23 @@ static int take_record(void *data, const struct walk_record *record)
 	return check->no_memory ? -1 : 0;
 }
 
+static uint32_t wanted(void *data, const struct walk_record *record)
+{
+	const struct check *check = data;
+
+	return state_check_wanted(&check->state, &check->walk, record);
+}
+
+static int take_page(void *data, const struct walk_record *record, uint32_t entry,
+		     const uint8_t *octets)
+{
+	struct check *check = data;
+
+	check->no_memory =
+		state_check_page(&check->state, &check->walk, record, entry, octets) != 0;
+	return check->no_memory ? -1 : 0;
+}
+
 /* The first error is enough. */
 static int take_finding(void *data, const struct walk_finding *finding)
 {
@@ -41,6 +58,8 @@ int convert_check(struct convert *convert, const char *path)
 {
 	static const struct walk_ops ops = {
 		.record = take_record,
+		.wanted = wanted,
+		.page = take_page,
 		.finding = take_finding,
 	};
 	struct check check = {.convert = convert};
@@ -51,7 +70,8 @@ int convert_check(struct convert *convert, const char *path)
 
 	ctx_leave(out);
 	if (source_open(&source, path, SKIP_SEEK) ||
-	    walk_run(&check.walk, &source, &image, false, &ops, &check)) {
+	    walk_run(&check.walk, &source, &image, false, &ops, &check) ||
+	    error_is_set(&source.ctx.err)) {
 		ctx_fail_errno(out, source.ctx.err.errnum, "cannot read it again");
 		goto out;
 	}

@@ -34,13 +34,13 @@ static struct pfn_map_leaf *place_of(const struct pfn_map *map, uint64_t number)
 	return &map->leaves[i];
 }
 
-static uint64_t make_seed(const struct pfn_map *map)
+uint64_t pfn_map_seed(void)
 {
 	uint64_t seed;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed))
 		return seed;
-	return (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)map;
+	return (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)&seed;
 }
 
 /* One leaf more must leave a quarter of the places free. */
@@ -51,7 +51,7 @@ static int make_room(struct pfn_map *map)
 	if (map->used < map->room / 4 * 3)
 		return 0;
 	if (map->room == 0)
-		more.seed = make_seed(map);
+		more.seed = pfn_map_seed();
 	more.room = map->room ? 2 * map->room : FIRST_ROOM;
 	more.leaves = calloc(more.room, sizeof(*more.leaves));
 	if (!more.leaves)

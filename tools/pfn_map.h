@@ -24,6 +24,9 @@ void pfn_map_release(struct pfn_map *map);
 
 unsigned pfn_map_get(const struct pfn_map *map, uint64_t pfn);
 
+/* For a hash of pfns: a number that no file can know. */
+uint64_t pfn_map_seed(void);
+
 /* The value (0 … 15) of a pfn from now on. Returns the one before, or -1 (out of memory). */
 int pfn_map_set(struct pfn_map *map, uint64_t pfn, unsigned value) MUST_CHECK;
 

@@ -198,33 +198,61 @@ static size_t take(struct source *source, void *buf, uint64_t len)
 	return now;
 }
 
+ssize_t source_read_some(struct source *source, void *buf, size_t len)
+{
+	size_t now = take(source, buf, len);
+	ssize_t got;
+
+	if (now || !len)
+		return (ssize_t)now;
+	if (len < FETCH_FEW) {
+		int64_t have = fill(source, 1);
+
+		return have <= 0 ? (ssize_t)have : (ssize_t)take(source, buf, len);
+	}
+	got = fetch(source, buf, len); /* nothing is in the buffer: straight to its place */
+	if (got <= 0)
+		return got;
+	source->ctx.offset += (uint64_t)got;
+	if (source->ctx.sum)
+		checksum_add(source->ctx.sum, buf, (size_t)got);
+	return got;
+}
+
 int source_read(struct source *source, void *buf, size_t len)
 {
 	uint8_t *to = buf;
 
 	while (len) {
-		size_t now = take(source, to, len);
+		ssize_t got = source_read_some(source, to, len);
 
-		to += now;
-		len -= now;
-		if (!len)
-			break;
-		if (len >= FETCH_FEW) { /* nothing is in the buffer: straight to its place */
-			ssize_t got = fetch(source, to, len);
+		if (got <= 0)
+			return got < 0 ? -1 : fail_end(source, len);
+		to += got;
+		len -= (size_t)got;
+	}
+	return 0;
+}
 
-			if (got <= 0)
-				return got < 0 ? -1 : fail_end(source, len);
-			source->ctx.offset += (uint64_t)got;
-			if (source->ctx.sum)
-				checksum_add(source->ctx.sum, to, (size_t)got);
-			to += got;
-			len -= (size_t)got;
+int source_read_again(struct source *source, void *buf, size_t len, uint64_t offset)
+{
+	uint8_t *to = buf;
+
+	while (len) {
+		ssize_t got = pread(source->ctx.io_fd, to, len, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
 			continue;
-		}
-		int64_t have = fill(source, 1);
-
-		if (have <= 0)
-			return have < 0 ? -1 : fail_end(source, len);
+		if (got < 0)
+			return ctx_fail_errno(&source->ctx, errno, "cannot read at offset %" PRIu64,
+					      offset);
+		if (got == 0)
+			return ctx_fail(&source->ctx, EIO,
+					"it has become shorter: nothing at offset %" PRIu64,
+					offset);
+		to += got;
+		offset += (uint64_t)got;
+		len -= (size_t)got;
 	}
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "context.h"
 #include "page_in.h"
@@ -67,6 +68,18 @@ int source_read(struct source *source, void *buf, size_t len) MUST_CHECK;
 /* Up to len octets without consuming them; fewer only at the end. Returns how many, or -1. */
 #define SOURCE_PEEK_MOST 64u
 int source_peek(struct source *source, void *buf, size_t len) MUST_CHECK;
+
+/*
+ * Between 1 and len octets, whatever there is first. Returns how many, 0 at the end of the input, or
+ * -1 with the error set.
+ */
+ssize_t source_read_some(struct source *source, void *buf, size_t len) MUST_CHECK;
+
+/*
+ * len octets at offset, which have been read or passed over before; only if it is seekable. The
+ * position stays. Returns 0, or -1 with the error set: they are not there any more.
+ */
+int source_read_again(struct source *source, void *buf, size_t len, uint64_t offset) MUST_CHECK;
 
 /* Pass over len octets. As source_read. */
 int source_skip(struct source *source, uint64_t len) MUST_CHECK;

@@ -35,18 +35,89 @@ static void forget_vcpus(struct state_check *state)
 void state_check_release(struct state_check *state)
 {
 	pfn_map_release(&state->types);
+	guest_memory_release(&state->memory);
+	pv_tables_release(&state->tables);
+	verify_data_release(&state->verify);
 	forget_vcpus(state);
 	free(state->p2m);
 	state->p2m = NULL;
 	state->nr_p2m = state->p2m_room = 0;
 }
 
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+static bool is_pv(const struct walk *walk)
+{
+	return walk->image->headers.guest_type == GUEST_X86_PV;
+}
+
+/* A PV guest's pfns lie below; UINT64_MAX where that is not known. */
+static uint64_t pfn_end(const struct state_check *state)
+{
+	return state->p2m_end ? state->p2m_end : UINT64_MAX;
+}
+
+/* Levels of page tables that the guest has; the most there are, until that is known. */
+static unsigned levels(const struct walk *walk)
+{
+	return pv_layout_of(walk->image->guest_width == 4 ? 4 : 8).levels;
+}
+
+/* A restore has no place for these. Told once for a record. */
+static void check_pfns(const struct state_check *state, struct walk *walk,
+		       const struct walk_record *record)
+{
+	uint64_t end = pfn_end(state), first = 0, count = 0;
+	bool populated = false;
+
+	for (uint32_t i = 0; i < record->place.count; i++) {
+		uint64_t pfn = page_entry_pfn(record->entries[i]);
+
+		populated |= page_type_is_populated(page_entry_type(record->entries[i]));
+		if (pfn >= end && count++ == 0)
+			first = pfn;
+	}
+	/* Records of nothing but holes may name any. */
+	if (populated && count)
+		walk_find(walk, WALK_ERROR,
+			  "pfn %#" PRIx64 " is beyond the p2m, whose last is %#" PRIx64 " (%" PRIu64
+			  " such entries)",
+			  first, end - 1, count);
+}
+
+/*
+ * What is read again is the file's: in a legacy image entries have another form, so that their pages'
+ * places are kept at once.
+ */
+static int remember_pages(struct state_check *state, struct walk *walk,
+			  const struct walk_record *record)
+{
+	bool at_once = walk->image->kind == IMAGE_LEGACY;
+	uint32_t count = record->place.count;
+
+	if ((is_pv(walk) || at_once) &&
+	    guest_memory_take(&state->memory, record->entries, count, pfn_end(state)))
+		return -1;
+	if (!walk->source->seekable)
+		return 0;
+	if (at_once)
+		return guest_memory_place(&state->memory, record->entries, count,
+					  record->pages_offset);
+	return guest_memory_note(&state->memory, record->pages_offset - count * sizeof(uint64_t),
+				 count);
+}
+
+/* Find out where all pages are. */
+static int find_pages(struct state_check *state, struct walk *walk)
+{
+	return guest_memory_index(&state->memory, walk->source, !is_pv(walk));
+}
+
 /* Page tables of a level that the guest has not are told once for a record. */
-static int take_pages(struct state_check *state, struct walk *walk,
+static int take_types(struct state_check *state, struct walk *walk,
 		      const struct walk_record *record)
 {
-	bool narrow =
-		walk->image->headers.guest_type == GUEST_X86_PV && walk->image->guest_width == 4;
+	bool narrow = is_pv(walk) && walk->image->guest_width == 4;
 	const uint64_t *entries = record->entries;
 
 	for (uint32_t i = 0; entries && i < record->place.count; i++) {
@@ -67,6 +138,62 @@ static int take_pages(struct state_check *state, struct walk *walk,
 	}
 	return 0;
 }
+
+static int take_pages(struct state_check *state, struct walk *walk,
+		      const struct walk_record *record)
+{
+	if (!record->entries)
+		return 0;
+	if (is_pv(walk))
+		check_pfns(state, walk, record);
+	if (!state->verify.begun)
+		return take_types(state, walk, record) || remember_pages(state, walk, record) ? -1
+											      : 0;
+	state->verify.pages += record->place.data_pages;
+	return walk->source->seekable ? verify_data_take(&state->verify, &state->memory, record)
+				      : 0;
+}
+
+uint32_t state_check_wanted(const struct state_check *state, const struct walk *walk,
+			    const struct walk_record *record)
+{
+	bool all = state->verify.begun && walk->source->seekable;
+	uint32_t types = 0;
+
+	(void)record;
+	if (!all && !is_pv(walk))
+		return 0;
+	for (unsigned t = 0; t < 16; t++) {
+		unsigned level = page_type_level((enum page_type)t);
+
+		if (all || (level && level <= levels(walk)))
+			types |= 1u << t;
+	}
+	return types;
+}
+
+int state_check_page(struct state_check *state, struct walk *walk, const struct walk_record *record,
+		     uint32_t entry, const uint8_t *octets)
+{
+	unsigned level;
+
+	if (!octets) {
+		pv_tables_tell(&state->tables, walk, pfn_end(state));
+		return 0;
+	}
+	level = page_type_level(page_entry_type(record->entries[entry]));
+	if (is_pv(walk) && level && level <= levels(walk) &&
+	    pv_tables_take(&state->tables, walk, &state->memory,
+			   page_entry_pfn(record->entries[entry]), level, octets, pfn_end(state),
+			   state->verify.begun))
+		return -1;
+	if (!state->verify.begun || !walk->source->seekable)
+		return 0;
+	return verify_data_compare(&state->verify, walk->source, &state->memory,
+				   record->entries[entry], octets);
+}
+
+/* ---- state -------------------------------------------------------------------------------------- */
 
 static void take_params(struct state_check *state, const struct walk_record *record)
 {
@@ -91,6 +218,8 @@ static int take_p2m(struct state_check *state, struct walk *walk, const struct w
 	size_t end = head->end_pfn / in_page + 1;
 	const uint64_t *frames = (const uint64_t *)(head + 1);
 
+	if (state->p2m_end < head->end_pfn + 1ull)
+		state->p2m_end = head->end_pfn + 1ull;
 	if (first > 0 && state->nr_p2m == 0) {
 		walk_find(walk, WALK_ERROR, "begins at pfn %#x, not at 0", head->start_pfn);
 		return 0;
@@ -236,10 +365,6 @@ static void check_vcpus(const struct state_check *state, struct walk *walk)
 				  "the stream brought state of vcpu %u, but not its registers", id);
 		if (!context)
 			continue;
-		if (id == 0)
-			(void)check_frame(state, walk, "the start info",
-					  PV_GET(&layout, context, user_regs.edx),
-					  1u << PAGE_NORMAL);
 		check_gdt(state, walk, &layout, context);
 		check_roots(state, walk, &layout, context);
 	}
@@ -258,24 +383,126 @@ static void check_p2m(struct state_check *state, struct walk *walk)
 	state->p2m_is_new = false;
 }
 
-static void check_pv_state(struct state_check *state, struct walk *walk)
+/*
+ * The start info as it came, all zeroes if vcpu 0 names none. Returns 1; 0 if the file cannot be sought,
+ * -1 with source->ctx's error set.
+ */
+static int read_start_info(struct state_check *state, struct walk *walk, start_info_any_t *info)
 {
+	struct pv_layout layout = pv_layout_of(walk->image->guest_width);
+	uint64_t offset;
+
+	memset(info, 0, sizeof(*info));
+	if (!walk->source->seekable) {
+		state->unchecked |= STATE_START_INFO;
+		return 0;
+	}
+	if (find_pages(state, walk))
+		return -1;
+	offset = guest_memory_offset(&state->memory,
+				     PV_GET(&layout,
+					    (const vcpu_guest_context_any_t *)state->registers[0],
+					    user_regs.edx));
+	if (offset && source_read_again(walk->source, info, sizeof(*info), offset))
+		return -1;
+	return 1;
+}
+
+/* The pages that it names. */
+static int check_start_info(struct state_check *state, struct walk *walk)
+{
+	struct pv_layout layout = pv_layout_of(walk->image->guest_width);
+	const vcpu_guest_context_any_t *context = state->registers[0];
+	start_info_any_t info;
+	int rc;
+
+	if (!context || !check_frame(state, walk, "the start info",
+				     PV_GET(&layout, context, user_regs.edx), 1u << PAGE_NORMAL))
+		return 0;
+	rc = read_start_info(state, walk, &info);
+	if (rc <= 0)
+		return rc;
+	(void)check_frame(state, walk, "the xenstore page", PV_GET(&layout, &info, store_mfn),
+			  1u << PAGE_NORMAL);
+	(void)check_frame(state, walk, "the console page", PV_GET(&layout, &info, console.domU.mfn),
+			  1u << PAGE_NORMAL);
+	return 0;
+}
+
+static int check_pv_state(struct state_check *state, struct walk *walk)
+{
+	pv_tables_tell_missing(&state->tables, walk, &state->memory);
 	/* That has been told, and of its vcpus and p2m nothing was taken. */
 	if (walk->image->guest_width != 4 && walk->image->guest_width != 8)
-		return;
+		return 0;
+	if (check_start_info(state, walk))
+		return -1;
 	check_vcpus(state, walk);
 	check_p2m(state, walk);
+	return 0;
 }
 
 /* END or CHECKPOINT: the state must hold together. The next checkpoint brings some of it anew. */
-static void check_state(struct state_check *state, struct walk *walk)
+static int check_state(struct state_check *state, struct walk *walk)
 {
+	int rc = 0;
+
 	if (walk->image->headers.guest_type == GUEST_X86_HVM)
 		check_hvm_state(state, walk);
 	else
-		check_pv_state(state, walk);
+		rc = check_pv_state(state, walk);
 	memset(state->have_param, 0, sizeof(state->have_param));
 	forget_vcpus(state);
+	return rc;
+}
+
+/* ---- verify data -------------------------------------------------------------------------------- */
+
+static int begin_verify(struct state_check *state, struct walk *walk)
+{
+	state->verify.begun = true;
+	if (walk->source->seekable)
+		return find_pages(state, walk);
+	state->unchecked |= STATE_VERIFY_DATA;
+	return 0;
+}
+
+/* The pages over which the guest talks to its toolstack are made anew. Returns how many, or -1. */
+static int remade_pages(struct state_check *state, struct walk *walk, uint64_t pfns[VERIFY_REMADE])
+{
+	static const unsigned rings[] = {HVM_PARAM_STORE_PFN, HVM_PARAM_IOREQ_PFN,
+					 HVM_PARAM_BUFIOREQ_PFN, HVM_PARAM_CONSOLE_PFN};
+	struct pv_layout layout = pv_layout_of(walk->image->guest_width);
+	start_info_any_t info;
+	unsigned n = 0;
+	int rc;
+
+	for (unsigned i = 0; !is_pv(walk) && i < VERIFY_REMADE; i++) {
+		if (state->have_param[rings[i]] && state->param[rings[i]])
+			pfns[n++] = state->param[rings[i]];
+	}
+	if (!is_pv(walk) || !state->registers[0])
+		return (int)n;
+	rc = read_start_info(state, walk, &info);
+	if (rc <= 0)
+		return rc;
+	pfns[n++] = PV_GET(&layout, &info, store_mfn);
+	pfns[n++] = PV_GET(&layout, &info, console.domU.mfn);
+	return (int)n;
+}
+
+static int end_verify(struct state_check *state, struct walk *walk)
+{
+	uint64_t remade[VERIFY_REMADE];
+	int n;
+
+	if (!state->verify.begun)
+		return 0;
+	n = remade_pages(state, walk, remade);
+	if (n < 0)
+		return -1;
+	verify_data_tell(&state->verify, walk, remade, (unsigned)n);
+	return 0;
 }
 
 /* ---- the toolstack's part ----------------------------------------------------------------------- */
@@ -339,18 +566,18 @@ int state_check_record(struct state_check *state, struct walk *walk,
 		return 0;
 	}
 	/* Out of order or not, what it brought is there. */
-	if (record->place.type == REC_PAGE_DATA && state->verifying) {
-		state->verify_pages += record->place.data_pages;
-		return 0;
-	}
 	if (record->place.type == REC_PAGE_DATA)
 		return take_pages(state, walk, record);
-	if (!record->good)
+	if (!record->good) {
+		/* Where a p2m ends that was refused, nobody knows. */
+		if (record->place.type == REC_X86_PV_P2M_FRAMES)
+			state->p2m_end = UINT64_MAX;
 		return 0;
+	}
 	switch (record->place.type) {
 	case REC_HVM_PARAMS:
 		take_params(state, record);
-		break;
+		return 0;
 	case REC_X86_PV_P2M_FRAMES:
 		return take_p2m(state, walk, record);
 	case REC_X86_PV_VCPU_BASIC:
@@ -362,20 +589,15 @@ int state_check_record(struct state_check *state, struct walk *walk,
 	case REC_X86_PV_VCPU_MSRS:
 		return take_vcpu(state, walk, record, VCPU_MSRS);
 	case REC_VERIFY:
-		state->verifying = true;
-		break;
+		return begin_verify(state, walk);
 	case REC_END:
-		if (state->verifying && state->verify_pages == 0)
-			walk_find(walk, WALK_ERROR, "verify data was promised, and none came");
+		if (end_verify(state, walk))
+			return -1;
 		/* After a checkpoint it closes the stream and no state. */
-		if (walk->checkpoints == 0)
-			check_state(state, walk);
-		break;
+		return walk->checkpoints ? 0 : check_state(state, walk);
 	case REC_CHECKPOINT:
-		check_state(state, walk);
-		break;
+		return check_state(state, walk);
 	default:
-		break;
+		return 0;
 	}
-	return 0;
 }

@@ -44,8 +44,19 @@ struct walk_record {
 struct walk_ops {
 	int (*record)(void *data, const struct walk_record *record);
 	/*
+	 * A bit for each enum page_type of which `page` is to get the contents, of this PAGE_DATA record
+	 * with entries. The others are passed over as the source does (source_skip).
+	 */
+	uint32_t (*wanted)(void *data, const struct walk_record *record);
+	/*
+	 * The content of an entry of a wanted type. Afterwards, also where the input ended before, once
+	 * more for the record: entry is place.count and octets is NULL. Goes with `wanted`.
+	 */
+	int (*page)(void *data, const struct walk_record *record, uint32_t entry,
+		    const uint8_t *octets);
+	/*
 	 * n pages of a PAGE_DATA record with entries, the first of which is the `first`th of those with
-	 * data. Without this the pages are passed over as the source does (source_skip).
+	 * data. Without this and `wanted` all are passed over.
 	 */
 	int (*pages)(void *data, const struct walk_record *record, uint32_t first, uint32_t n,
 		     const uint8_t *octets);

@@ -185,6 +185,44 @@ static int walk_pages(struct walk *walk, const struct walk_record *record)
 	return 1;
 }
 
+/* Hand those pages to ops that are of one of these types. Returns as walk_record_header. */
+static int walk_wanted_types(struct walk *walk, const struct walk_record *record, uint32_t types)
+{
+	static uint8_t octets[PAGE_OCTETS];
+	uint64_t passed = 0;
+
+	for (uint32_t i = 0; i < record->place.count && !walk->stopped; i++) {
+		enum page_type type = page_entry_type(record->entries[i]);
+
+		if (!page_type_has_data(type))
+			continue;
+		if (!(types >> type & 1)) {
+			passed++;
+			continue;
+		}
+		if (source_skip(walk->source, passed * PAGE_OCTETS) ||
+		    source_read(walk->source, octets, sizeof(octets)))
+			return walk_lost(walk);
+		passed = 0;
+		if (walk->ops->page(walk->data, record, i, octets))
+			walk->stopped = true;
+	}
+	return source_skip(walk->source, passed * PAGE_OCTETS) ? walk_lost(walk) : 1;
+}
+
+static int walk_wanted(struct walk *walk, const struct walk_record *record, uint64_t octets)
+{
+	uint32_t types = walk->ops->wanted(walk->data, record);
+	int rc;
+
+	if (!types)
+		return walk_skip(walk, octets);
+	rc = walk_wanted_types(walk, record, types);
+	if (walk->ops->page(walk->data, record, record->place.count, NULL))
+		walk->stopped = true;
+	return rc;
+}
+
 /* Returns as walk_record_header. */
 static int walk_page_data(struct walk *walk, struct walk_record *record)
 {
@@ -196,6 +234,8 @@ static int walk_page_data(struct walk *walk, struct walk_record *record)
 	walk_tell_record(walk, record);
 	if (record->entries && walk->ops->pages)
 		return walk_pages(walk, record);
+	if (record->entries && walk->ops->wanted && !walk->stopped)
+		return walk_wanted(walk, record, left);
 	return walk_skip(walk, left);
 }
 

@@ -51,9 +51,21 @@ def pv_basic(number: int = 0, edx: int = 0x10, gdt: tuple[int, ...] = (), entrie
     return built.vcpu(0x04, number, bytes(context))
 
 
+def start_info(store: int = 0x10, console: int = 0x10, width: int = 8) -> bytes:
+    """The page with these pfns (xen/xen.h); by default a page that pv() has, itself."""
+    if width == 8:
+        return struct.pack("<56xQQQ", store, 0, console)
+    return struct.pack("<44xIII", store, 0, console)
+
+
 def pv(**replacements) -> built.Parts:
-    """A small PV stream that a restore takes, but for what is in its page tables."""
+    """A small PV stream that a restore takes: pfn 0x10 is the start info, 0x11 a level-1 and 0x12 a
+    level-4 page table, without entries that are present."""
     return built.changed(built.pv_stream(), **{
+        "pages": built.page_data(
+            (0x10, built.NORMAL, 0xa1), (0x11, built.L1, 0xa2), (0x12, built.L4_PINNED, 0xa2),
+            (0x13, built.BROKEN, None), (0x14, built.ALLOCATE_ONLY, None), (0x15, built.INVALID, None)),
+        "more_pages": built.page_data((0x10, built.NORMAL, start_info())),
         "p2m": built.p2m_frames(0, 0x5ff, 0x10, 0x10, 0x10), "basic_0": pv_basic(0),
         "basic_2": pv_basic(2), **replacements})
 

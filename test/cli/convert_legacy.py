@@ -50,7 +50,7 @@ def hvm_parts(width=8, **options):
 
 
 def pv_basic(guest: int, vcpu: int) -> bytes:
-    """The registers of a vcpu: pfn 0 is the start info (EDX), pfn 2 the page table (CR3), no GDT, no
+    """The registers of a vcpu: pfn 0 is the start info (EDX), which names pfns 8 and 9, pfn 2 the page table (CR3), no GDT, no
     user page table; the rest is what tells one vcpu from another. (xen/arch-x86)"""
     context = bytearray(bytes([0xb0 + vcpu]) * legacy.VCPU_SIZES[guest])
     edx, gdt_entries, cr1, cr3 = {8: (616, 4960, 4992, 5008), 4: (524, 2704, 2720, 2728)}[guest]
@@ -83,8 +83,9 @@ def pv_parts(width=8, guest=8, vcpus=(0,), extended=True, xsave=576, **options):
         "head": image.head(),
         "info": image.extended_info(*blocks),
         "p2m": image.p2m_frames(*p2m_pfns(image.pages, guest)),
-        "pages": image.batch((0, NORMAL, page(1)), (1, L1, page(2)),
-                             (2, L4_PINNED if guest == 8 else L3_PINNED, page(3)),
+        "pages": image.batch((0, NORMAL, cli_case.start_info(8, 9, guest).ljust(4096, b"\0")),
+                             (1, L1, page(2)),
+                             (2, L4_PINNED if guest == 8 else L3_PINNED, page(4)),
                              (8, NORMAL, page(4)), (9, NORMAL, page(5)),
                              (5, BROKEN, None), (6, INVALID, None), (7, ALLOCATE_ONLY, None)),
         "vcpus": legacy.vcpu_info(*vcpus),
@@ -226,7 +227,7 @@ class Records(LegacyCase):
 
     def test_verify_data(self):
         image, parts = hvm_parts()
-        parts["last"] += chunk(legacy.VERIFY) + image.batch((0, NORMAL, page(1)))
+        parts["last"] += chunk(legacy.VERIFY) + image.batch((STORE, NORMAL, page(1)))
         kinds = [r.kind for r in self.stream(parts).records]
         self.assertEqual(kinds[1:4], [PAGE_DATA, VERIFY, PAGE_DATA])
         kinds = [r.kind for r in self.stream(parts, "--drop-verify").records]

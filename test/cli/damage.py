@@ -19,7 +19,7 @@ SAMPLE = 4000 if cli_case.sim_case.LONG else 150
 # What the oracle, which knows the format, does not look at: the command does.
 STRICTER = ("hvm context", "HVM_CONTEXT", "parameter", "did not bring", "vcpu", "emulator",
             "device model", "section", "key ", "value ", "configuration", "options", "page table",
-            "beyond what x86 can address")
+            "beyond what x86 can address", "beyond the p2m", "a page of type")
 
 # What the oracle refuses, and a restore takes.
 MILDER = "padding|reserved|zero|unknown (image )?options|optional flags|after the END"

@@ -33,13 +33,15 @@ def domain_header(guest: int, shift: int = 12, reserved: int = 0,
     return struct.pack("<IHHII", guest, shift, reserved, major, minor)
 
 
-def page(fill: int) -> bytes:
-    return bytes([fill]) * 4096
+def page(fill: int | bytes) -> bytes:
+    """An octet to fill it with, or what it begins with."""
+    return bytes([fill]) * 4096 if isinstance(fill, int) \
+        else fill.ljust(4096, b"\0")
 
 
-def page_data(*entries: tuple[int, int, int | None], reserved: int = 0,
+def page_data(*entries: tuple[int, int, int | bytes | None], reserved: int = 0,
               count: int | None = None) -> bytes:
-    """Entries are pfn, type and what its page is filled with, if any."""
+    """Entries are pfn, type and what its page has (see page), if any."""
     body = struct.pack("<II", len(entries) if count is None else count,
                        reserved)
     body += b"".join(struct.pack("<Q", kind << 60 | pfn)

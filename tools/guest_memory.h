@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a restore would know of each pfn while the stream comes, and where in the file its content is.
+ *
+ * The content's places are found when they are first asked for, by reading the entries of the records
+ * noted so far once more: of most images they never are. Memory follows what is in the file.
+ */
+#ifndef XENSR_TOOLS_GUEST_MEMORY_H
+#define XENSR_TOOLS_GUEST_MEMORY_H
+
+#include "pfn_map.h"
+#include "source.h"
+
+/* A combination of these is known of each pfn. */
+enum memory_fact {
+	MEMORY_CAME = 1u << 0,    /* there was an entry for it, of whatever type */
+	MEMORY_THERE = 1u << 1,   /* a restore has given it memory, which it keeps up to the end */
+	MEMORY_REVOKED = 1u << 2, /* but it was "invalid" the last time */
+	MEMORY_TABLE = 1u << 3,   /* its content, as it came last, is a page table's */
+};
+
+struct guest_memory {
+	struct pfn_map facts;
+
+	struct memory_place *places; /* a hash table, by pfn */
+	size_t room, used;
+	uint64_t seed;
+	struct noted_record *noted; /* PAGE_DATA records; their places are known up to `indexed` */
+	size_t nr_noted, noted_room, indexed;
+};
+
+/* An all-zero guest_memory has no memory. Releases to that; idempotent. */
+void guest_memory_release(struct guest_memory *memory);
+
+/*
+ * The entries of one record, or of a part of it, were taken by a restore for which pfns from `end` on
+ * do not exist. Returns 0, or -1 (out of memory).
+ */
+int guest_memory_take(struct guest_memory *memory, const uint64_t *entries, uint32_t count,
+		      uint64_t end) MUST_CHECK;
+
+/* A page table names a pfn: a restore gives it memory. Returns what was known before, or -1. */
+int guest_memory_name(struct guest_memory *memory, uint64_t pfn) MUST_CHECK;
+
+static inline unsigned guest_memory_facts(const struct guest_memory *memory, uint64_t pfn)
+{
+	return pfn_map_get(&memory->facts, pfn);
+}
+
+/* The pages of these entries begin at offset in the file. Returns 0, or -1 (out of memory). */
+int guest_memory_place(struct guest_memory *memory, const uint64_t *entries, uint32_t count,
+		       uint64_t offset) MUST_CHECK;
+
+/*
+ * Note a PAGE_DATA record, whose entries begin at offset, for guest_memory_index. Returns 0, or -1
+ * (out of memory).
+ */
+int guest_memory_note(struct guest_memory *memory, uint64_t offset, uint32_t count) MUST_CHECK;
+
+/*
+ * Find the places of what was noted since the last time; take_too: guest_memory_take is to be told of
+ * it, too. Returns 0, or -1 with source->ctx's error set.
+ */
+int guest_memory_index(struct guest_memory *memory, struct source *source,
+		       bool take_too) MUST_CHECK;
+
+/* Offset in the file of a pfn's content as it came last, 0 if none ever came. */
+uint64_t guest_memory_offset(const struct guest_memory *memory, uint64_t pfn);
+
+#endif
