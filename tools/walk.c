@@ -94,7 +94,7 @@ static int read_body(struct walk *walk, struct body *body, size_t length)
 	const size_t first = 65536;
 	size_t have = 0;
 
-	do {
+	while (have < length) {
 		size_t now = length - have;
 
 		if (body->room < length && now > (have > first ? have : first))
@@ -104,7 +104,7 @@ static int read_body(struct walk *walk, struct body *body, size_t length)
 		if (source_read(walk->source, body->octets + have, now))
 			return walk_lost(walk);
 		have += now;
-	} while (have < length);
+	}
 	return 1;
 }
 
@@ -113,7 +113,7 @@ int walk_body(struct walk *walk, uint32_t length)
 	size_t padding = record_padding(length);
 	int rc = read_body(walk, &walk->body, length + padding);
 
-	if (rc > 0)
+	if (rc > 0 && padding)
 		walk_reserved(walk, "padding", walk->body.octets + length, padding);
 	return rc;
 }
