@@ -161,7 +161,7 @@ static int run(struct page_query *query, const char *which, const char *path)
 
 	if (!code)
 		code = which ? write_record_body(query, which) : write_pages(query);
-	code = command_worse(code, query->code);
+	code = page_query_code(query, code);
 	page_query_release(query);
 	return command_finish(name, code);
 }

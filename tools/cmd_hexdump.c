@@ -123,7 +123,7 @@ static int run(struct page_query *query, const char *path)
 		command_error(name, "%s: none of these pages has content", path);
 		code = EXIT_USAGE;
 	}
-	code = command_worse(code, query->code);
+	code = page_query_code(query, code);
 	page_query_release(query);
 	return command_finish(name, code);
 }

@@ -52,6 +52,13 @@ int page_query_open(struct page_query *query, const char *path)
 	return 0;
 }
 
+int page_query_code(const struct page_query *query, int code)
+{
+	if (code == EXIT_USAGE && query->code == EXIT_DAMAGED)
+		return EXIT_DAMAGED;
+	return command_worse(code, query->code);
+}
+
 void page_query_release(struct page_query *query)
 {
 	image_close(&query->image);

@@ -28,6 +28,12 @@ int page_query_pfns(struct page_query *query, const char *text);
  */
 int page_query_open(struct page_query *query, const char *path);
 
+/*
+ * The exit_code of a command that opened it and then ended with this one: what is not there may be
+ * what the damage took.
+ */
+int page_query_code(const struct page_query *query, int code);
+
 /* Idempotent. */
 void page_query_release(struct page_query *query);
 

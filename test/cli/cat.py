@@ -113,6 +113,12 @@ class Cat(CliCase):
         self.assertEqual((code, out), (DAMAGED, built.page(0xc2)))
         self.assertIn("HVM_CONTEXT record at offset", errors)
         self.assertIn("the input ends early", errors)
+        # What is not there may have been behind it.
+        for words in (["cat", "--pfn", "0x99"], ["cat", "--record", "HVM_PARAMS"],
+                      ["hexdump", "--pfn", "0x99"]):
+            code, _, errors = self.run_text(*words, path)
+            self.assertEqual(code, DAMAGED, words)
+            self.assertRegex(errors, "the input ends early.*\n.*(there is no|none of these)", words)
 
     def test_not_a_file(self):
         self.refused("not a regular file: it must be possible to go back in it", "--pfn", "1",
