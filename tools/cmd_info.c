@@ -142,6 +142,12 @@ static bool has_domain(const struct info *info)
 	return info->image.headers.version != 0;
 }
 
+/* A domain stream in nothing is known by its header: without one it may be any file. */
+static bool is_known(const struct info *info)
+{
+	return has_domain(info) || info->image.kind != IMAGE_DOMAIN;
+}
+
 /* ---- text -------------------------------------------------------------------------------------- */
 
 static void print_fact(const char *what, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -244,7 +250,7 @@ static int print_text(const struct info *info)
 			   info->image.headers.version,
 			   info->survey.domain[REC_CHECKPOINT].records ? ", checkpointed" : "");
 	else
-		print_fact("format", "%s", layers(info));
+		print_fact("format", "%s", is_known(info) ? layers(info) : "unknown");
 	if (has_domain(info))
 		print_domain(info);
 	return command_finish(name, info->code);
@@ -335,7 +341,7 @@ static json_t *json_domain(const struct info *info)
 static int print_json(const struct info *info)
 {
 	json_t *root = json_pack("{s:o, s:I, s:s, s:b}", "file", json_text(info->path), "octets",
-				 (json_int_t)info->octets, "kind", kinds[info->image.kind],
+				 (json_int_t)info->octets, "kind", is_known(info) ? kinds[info->image.kind] : "unknown",
 				 "damaged", info->code == EXIT_DAMAGED);
 
 	if (root && info->image.kind == IMAGE_LEGACY &&

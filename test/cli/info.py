@@ -136,6 +136,19 @@ class Info(CliCase):
         code, out, errors = self.run_text("info", "/nonexistent")
         self.assertEqual((code, out), (TROUBLE, ""))
 
+    def test_no_saved_domain(self):
+        """It is not called one; an xl file whose content is damaged is still an xl file."""
+        path = self.file(b"nothing of the kind, and not short")
+        code, out, errors = self.run_text("info", path)
+        self.assertEqual((code, errors), (DAMAGED, f"xensr info: {path}: this is no saved domain\n"))
+        self.assertEqual(out.splitlines()[2:], ["format           unknown"])
+        facts = self.facts("info", "--json", path, code=DAMAGED)
+        self.assertEqual(facts["kind"], "unknown")
+        self.assertNotIn("domain", facts)
+        parts = xl()
+        parts["image"] = bytes(24)
+        self.assertEqual(self.facts("info", "--json", self.file(parts), code=DAMAGED)["kind"], "xl")
+
 
 if __name__ == "__main__":
     cli_case.main()
