@@ -341,8 +341,9 @@ static json_t *json_domain(const struct info *info)
 static int print_json(const struct info *info)
 {
 	json_t *root = json_pack("{s:o, s:I, s:s, s:b}", "file", json_text(info->path), "octets",
-				 (json_int_t)info->octets, "kind", is_known(info) ? kinds[info->image.kind] : "unknown",
-				 "damaged", info->code == EXIT_DAMAGED);
+				 (json_int_t)info->octets, "kind",
+				 is_known(info) ? kinds[info->image.kind] : "unknown", "damaged",
+				 info->code == EXIT_DAMAGED);
 
 	if (root && info->image.kind == IMAGE_LEGACY &&
 	    json_object_set_new(root, "toolstack_bits",
