@@ -28,7 +28,8 @@ result_of() { readlink -f "$CACHE/xensr-$(release_of "$1").current"; }
 # build_tool SOURCE PLACE: a small program of the rig, linked statically so it runs anywhere.
 build_tool() {
     cp "$1" "$root/src/tool.c"
-    chroot "$root" gcc -O2 -Wall -static -o /src/tool /src/tool.c
+    install -D -t "$root/src/guest" "$RIG_DIR/guest/busy.h"
+    chroot "$root" gcc -O2 -Wall -static -I/src/guest -o /src/tool /src/tool.c
     install -D "$root/src/tool" "$tmp/$2"
 }
 
@@ -41,13 +42,14 @@ put_libraries() {
 }
 
 build() {
-    local version=$1 release root result snapshot tmp log
+    local version=$1 release root result snapshot tmp log tool
     release=$(release_of "$version")
     root=$("$RIG_DIR/build-root.sh" --path "$version")
     log=$CACHE/xensr-$release.log
     snapshot=$CACHE/xensr-$release.tar
     sources | tar -C "$SOURCE_DIR" --null -T - -cf "$snapshot" --mtime=@0 --owner=0 --group=0
-    result=$CACHE/xensr-$release-$(key_of "$snapshot" "$0" "$RIG_DIR"/{damage-image,guest/busy}.c "$root")
+    result=$CACHE/xensr-$release-$(key_of "$snapshot" "$0" "$RIG_DIR"/{damage-image,core-pages,copy-stream,guest/busy}.c \
+        "$RIG_DIR/guest/busy.h" "$root")
     if [[ -d $result ]]; then
         ln -sfnT "$result" "$CACHE/xensr-$release.current"
         return
@@ -62,7 +64,7 @@ build() {
     chroot "$root" env LC_ALL=C sh -exc '
         cd /src/xensr
         autoreconf -fi
-        ./configure --prefix=/usr --libexecdir=/usr/libexec --without-cairo
+        ./configure --prefix=/usr --libexecdir=/usr/libexec
         make -j2
         make install DESTDIR=/out' >"$log" 2>&1 </dev/null || {
         tail -n 20 "$log"
@@ -74,7 +76,9 @@ build() {
     cp -a "$root"/out/usr/lib/libxensr.so.* "$tmp/usr/lib/"
     install -D "$root/out/usr/bin/xensr" "$tmp/usr/bin/xensr"
     put_libraries usr/bin/xensr
-    build_tool "$RIG_DIR/damage-image.c" usr/bin/damage-image
+    for tool in damage-image core-pages copy-stream; do
+        build_tool "$RIG_DIR/$tool.c" "usr/bin/$tool"
+    done
     build_tool "$RIG_DIR/guest/busy.c" guest/busy
     publish "$tmp" "$result"
     ln -sfnT "$result" "$CACHE/xensr-$release.current"

@@ -15,42 +15,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "busy.h"
+
 enum {
-	PAGE = 4096,
-	WORDS = PAGE / 8,
 	BURST = 64, /* pages rewritten between two pauses, so that others get the cpu too */
 	PAUSE_NS = 2 * 1000 * 1000,
 };
 
-/* What word 2 of a page is in a generation; each further word is larger by an odd number. */
-static uint64_t first_word(uint64_t generation, uint64_t page)
-{
-	uint64_t x = (generation << 32 | page) * 0x9e3779b97f4a7c15u;
-
-	return (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
-}
-
 static void fill(volatile uint64_t *words, uint64_t generation, uint64_t page)
 {
-	uint64_t value = first_word(generation, page);
+	uint64_t value = busy_first_word(generation, page);
 
 	words[0] = generation;
 	words[1] = page;
-	for (int i = 2; i < WORDS; i++, value += 0x94d049bb133111ebu)
+	for (int i = 2; i < BUSY_WORDS; i++, value += BUSY_STEP)
 		words[i] = value;
-}
-
-/* Returns the first word that is not as filled, or -1. */
-static int differs(const volatile uint64_t *words, uint64_t generation, uint64_t page)
-{
-	uint64_t value = first_word(generation, page);
-
-	if (words[0] != generation || words[1] != page)
-		return words[0] == generation;
-	for (int i = 2; i < WORDS; i++, value += 0x94d049bb133111ebu)
-		if (words[i] != value)
-			return i;
-	return -1;
 }
 
 static void report(int fd, const char *text, int length)
@@ -61,8 +40,8 @@ static void report(int fd, const char *text, int length)
 
 int main(int argc, char **argv)
 {
-	uint64_t pages = argc == 3 ? strtoull(argv[1], NULL, 10) * (1 << 20) / PAGE : 0;
-	volatile uint64_t *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+	uint64_t pages = argc == 3 ? strtoull(argv[1], NULL, 10) * (1 << 20) / BUSY_PAGE : 0;
+	volatile uint64_t *memory = mmap(NULL, pages * BUSY_PAGE, PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = pages ? open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0644) : -1;
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
@@ -73,13 +52,13 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (uint64_t page = 0; page < pages; page++)
-		fill(memory + page * WORDS, 1, page);
+		fill(memory + page * BUSY_WORDS, 1, page);
 	for (uint64_t generation = 2;; generation++) {
 		report(fd, text,
 		       snprintf(text, sizeof(text), "%llu\n", (unsigned long long)generation));
 		for (uint64_t page = 0; page < pages; page++) {
-			volatile uint64_t *words = memory + page * WORDS;
-			int word = differs(words, generation - 1, page);
+			volatile uint64_t *words = memory + page * BUSY_WORDS;
+			int word = busy_differs(words, generation - 1, page);
 
 			if (word >= 0) {
 				report(fd, text,

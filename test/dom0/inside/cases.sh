@@ -10,6 +10,8 @@
 . /rig/console.sh
 . /rig/image.sh
 . /rig/look.sh
+. /rig/examine.sh
+. /rig/converted.sh
 . /rig/hostile.sh
 . /rig/cancel.sh
 . /rig/migrate.sh
@@ -28,6 +30,7 @@ xl-killed     | save, xl killed          | 1 | xl_killed
 summed        | checksums added, stock   | 1 | summed
 ballooned     | ballooned, both xensr    | 1 | ballooned
 two-vcpus     | two vcpus, both xensr    | 2 | round_trip xensr xensr
+looked        | looked into and damaged  | busy | looked
 '
 LIVE_TABLE='
 migrate-stock-stock | migrate stock to stock    | busy | migrate stock stock
@@ -44,6 +47,8 @@ receiver-killed     | migrate, receiver killed  | busy | interrupted kill_receiv
 remus-xensr-xensr   | remus xensr to xensr, 4 x | busy | fail_overs xensr xensr 4
 remus-xensr-stock   | remus xensr to stock      | busy | fail_overs xensr stock 1
 remus-stock-xensr   | remus stock to xensr      | busy | fail_overs stock xensr 1
+converted-remus     | remus stream, made plain  | busy | from_remus
+converted-debug     | verify data dropped       | busy | without_verify
 remus-half-way      | remus, half a checkpoint  | busy | fail_overs xensr xensr 1 half-way
 '
 TYPES=pvh+hvm+pv # those run when the host names none
@@ -51,8 +56,9 @@ LIVE_TYPES=pvh+hvm # and PV, if the hypervisor has shadow paging: Debian's 4.17 
 xl info | grep -q '^virt_caps.* shadow' && LIVE_TYPES=$LIVE_TYPES+pv
 # What runs when no cases are named: the cases that have nothing to do with the type of guest are left
 # to PVH, which comes up fastest.
-LIVE_DEFAULT_PVH='migrate|verif|sender|receiver|remus-xensr|remus-stock'
-LIVE_DEFAULT_OTHERS='migrate|verify-xensr-xensr|remus-xensr|remus-stock'
+LIVE_DEFAULT_PVH='migrate|verif|sender|receiver|remus-xensr|remus-stock|converted-debug'
+LIVE_DEFAULT_PV='migrate|verify-xensr-xensr|remus-xensr|remus-stock'
+LIVE_DEFAULT_HVM="$LIVE_DEFAULT_PV|converted-remus"
 
 round_trip() { # SAVER RESTORER
     save "$1" /images/guest &&
@@ -90,7 +96,7 @@ run_case() { # TYPE NAME VCPUS FUNCTION ARGUMENT...
         cp "$log" "$LOGS/FAIL-${log##*/}" 2>/dev/null
         destroy_guest
     fi
-    rm -f /images/*
+    rm -rf /images/*
     keep_logs
 }
 
@@ -105,8 +111,11 @@ wanted() {
 rows_for() {
     [ "$cases" = live ] || echo "$TABLE"
     case "+$LIVE_TYPES+" in *"+$1+"*) ;; *) return ;; esac
-    live=$LIVE_DEFAULT_PVH
-    [ "$1" = pvh ] || live=$LIVE_DEFAULT_OTHERS
+    case $1 in
+        pvh) live=$LIVE_DEFAULT_PVH ;;
+        hvm) live=$LIVE_DEFAULT_HVM ;;
+        *) live=$LIVE_DEFAULT_PV ;;
+    esac
     [ "$cases" ] && [ "$cases" != live ] && live=
     echo "$LIVE_TABLE" | grep -E "^($live)"
 }

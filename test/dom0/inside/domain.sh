@@ -72,13 +72,17 @@ need_guest() {
     return 1
 }
 
+destroy_domains() {
+    for domid in $(domains); do
+        xl destroy "$domid" >>"$LOGS/destroy.log" 2>&1
+    done
+}
+
 kind_in_words() { case $1 in busy) echo busy ;; *) echo "$1 vcpu(s)" ;; esac; }
 
 # destroy_guest: also the recovery after a failed case, so it clears away whatever is there.
 destroy_guest() {
-    for domid in $(domains); do
-        xl destroy "$domid" >>"$LOGS/destroy.log" 2>&1
-    done
+    destroy_domains
     for pid in $(helpers); do kill -KILL "$pid"; done
     guest='' guest_kind=''
     within 10 no_domains

@@ -51,7 +51,7 @@ save() { # ENGINE IMAGE: afterwards there is no guest running
     used "$1" && sound "$2"
 }
 
-restore() { # ENGINE IMAGE
+restore() { # ENGINE IMAGE [FAILOVER]: FAILOVER as for console_goes_on
     new_step "restore-$1"
     clear_console "$guest"
     step_start=$(now)
@@ -59,7 +59,7 @@ restore() { # ENGINE IMAGE
         reason="restore by $1 failed with status $?"
         return 1
     }
-    console_goes_on "$guest" 0
+    console_goes_on "$guest" "${3:-0}"
     measured restore "$1" -
     detail="${detail}restore $(seconds "$step_time") s, "
     used "$1"

@@ -4,8 +4,8 @@
 # NAME--incoming until the sender lets go of the guest.
 # shellcheck shell=sh
 
-HOLD_AFTER='' VERIFY_LOG=''
-export HELPER RECEIVER_LOG HOLD_AFTER VERIFY_LOG
+HOLD_AFTER='' VERIFY_LOG='' STREAM_COPY=''
+export HELPER RECEIVER_LOG HOLD_AFTER VERIFY_LOG STREAM_COPY
 
 # start_live STEP RECEIVER: what every live step begins with.
 start_live() {
