@@ -8,6 +8,8 @@
 #define XENSR_LIB_CONTEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 #include "error.h"
 
@@ -18,7 +20,12 @@ struct xensr_ctx {
 	struct xensr_reports reports;
 
 	int io_fd;
-	int cancel_fd;   /* once it can be read, or has ended, I/O fails with ECANCELED; -1: none */
+	int cancel_fd; /* once it can be read, or has ended, I/O fails with ECANCELED; -1: none */
+	/*
+	 * Where octets come from, instead of io_fd, if it is set: as read(2), and never EINTR or EAGAIN.
+	 */
+	ssize_t (*fetch)(void *data, void *buf, size_t len);
+	void *fetch_data;
 	bool peer_gone;  /* the last read or write failed because nobody is at the other end */
 	uint64_t offset; /* octets read or written so far, from the image header on */
 	/* Octets that come before those of io_fd: see io_peek() and io_unread(). */

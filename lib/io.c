@@ -168,6 +168,14 @@ void io_unread(struct xensr_ctx *ctx, const void *buf, size_t len)
 	ctx->offset -= len;
 }
 
+/* What there is, for the first vectors. */
+static ssize_t fetch(struct xensr_ctx *ctx, const struct iovec *iov, int n)
+{
+	if (ctx->fetch)
+		return ctx->fetch(ctx->fetch_data, iov->iov_base, iov->iov_len);
+	return readv(ctx->io_fd, iov, n);
+}
+
 ssize_t io_peek(struct xensr_ctx *ctx, size_t len, const uint8_t **octets)
 {
 	uint8_t *front = ctx->peeked;
@@ -178,11 +186,13 @@ ssize_t io_peek(struct xensr_ctx *ctx, size_t len, const uint8_t **octets)
 		memmove(front, ctx->unread, ctx->unread_octets);
 	ctx->unread = front;
 	while (ctx->unread_octets < len) {
+		struct iovec rest = {.iov_base = front + ctx->unread_octets,
+				     .iov_len = len - ctx->unread_octets};
 		ssize_t got;
 
 		if (check_cancelled(ctx, POLLIN))
 			return -1;
-		got = read(ctx->io_fd, front + ctx->unread_octets, len - ctx->unread_octets);
+		got = fetch(ctx, &rest, 1);
 		if (got == 0)
 			break;
 		if (got < 0 && retry_after(ctx, errno, POLLIN))
@@ -219,7 +229,7 @@ int io_readv(struct xensr_ctx *ctx, struct iovec *iov, size_t n)
 
 		if (check_cancelled(ctx, POLLIN))
 			return -1;
-		got = readv(ctx->io_fd, iov, batch);
+		got = fetch(ctx, iov, batch);
 		if (got == 0)
 			return fail_end(ctx, vectors_left(iov, n));
 		if (got < 0) {

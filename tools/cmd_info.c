@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "convert.h"
+#include "legacy_walk.h"
 #include "options.h"
 #include "progress.h"
 #include "record.h"
@@ -77,6 +79,7 @@ static const struct walk_ops ops = {
 	.record = take_record,
 	.pages = take_pages,
 	.finding = take_finding,
+	.legacy = legacy_walk,
 };
 
 static void moved(void *data, uint64_t fetched, uint64_t octets)
@@ -94,6 +97,10 @@ static const char *layers(const struct info *info)
 	case IMAGE_LIBXL:
 		return "libxl stream";
 	case IMAGE_LEGACY:
+		if (info->image.config)
+			return info->image.legacy_64bit
+				       ? "xl file, legacy image of a 64-bit toolstack"
+				       : "xl file, legacy image of a 32-bit toolstack";
 		return info->image.legacy_64bit ? "legacy image of a 64-bit toolstack"
 						: "legacy image of a 32-bit toolstack";
 	case IMAGE_DOMAIN:
@@ -137,9 +144,22 @@ static const char *device_model(const struct info *info)
 	return model;
 }
 
+/* Those of a legacy image are what a conversion would write. */
 static bool has_domain(const struct info *info)
 {
-	return info->image.headers.version != 0;
+	return info->image.headers.version != 0 && info->image.kind != IMAGE_LEGACY;
+}
+
+/* And so far into a legacy image that the guest is known. */
+static bool has_legacy(const struct info *info)
+{
+	return info->image.headers.version != 0 && info->image.kind == IMAGE_LEGACY;
+}
+
+/* Of a legacy image: before the state of its guest has come, its chunks tell. */
+static uint32_t vcpus(const struct info *info)
+{
+	return has_legacy(info) ? info->image.legacy.vcpus : info->survey.vcpus;
 }
 
 /* A domain stream in nothing is known by its header: without one it may be any file. */
@@ -166,7 +186,6 @@ static void print_fact(const char *what, const char *fmt, ...)
 static void print_counts(const struct info *info)
 {
 	const struct survey *survey = &info->survey;
-	char size[SIZE_TEXT];
 
 	puts("\nrecords                              count       octets");
 	for (unsigned t = 0; t < LIBXL_RECORD_TYPES; t++) {
@@ -182,6 +201,13 @@ static void print_counts(const struct info *info)
 	if (survey->others.records)
 		printf("  %-28s %11" PRIu64 " %12" PRIu64 "\n", "(unknown types)",
 		       survey->others.records, survey->others.octets);
+}
+
+static void print_types(const struct info *info)
+{
+	const struct survey *survey = &info->survey;
+	char size[SIZE_TEXT];
+
 	puts("\npages                                count         size");
 	for (unsigned t = 0; t < 16; t++) {
 		enum page_type type = (enum page_type)t;
@@ -212,9 +238,8 @@ static void print_pages(const struct info *info)
 		   size_text(size, info->sampled), size_text(total, survey->pages * PAGE_OCTETS));
 }
 
-static void print_domain(const struct info *info)
+static void print_guest(const struct info *info)
 {
-	const struct stream_headers *headers = &info->image.headers;
 	const char *title = config_text(info, "c_info", "name");
 	char size[SIZE_TEXT], plain[256];
 
@@ -225,7 +250,14 @@ static void print_domain(const struct info *info)
 		   info->survey.populated_pages,
 		   size_text(size, info->survey.populated_pages * PAGE_OCTETS),
 		   info->survey.highest_pfn);
-	print_fact("vcpus", "%u", info->survey.vcpus);
+	print_fact("vcpus", "%u", vcpus(info));
+}
+
+static void print_domain(const struct info *info)
+{
+	const struct stream_headers *headers = &info->image.headers;
+
+	print_guest(info);
 	if (headers->xen_major)
 		print_fact("saved by", "Xen %u.%u", headers->xen_major, headers->xen_minor);
 	else
@@ -236,6 +268,31 @@ static void print_domain(const struct info *info)
 		print_fact("checkpoints", "%u complete", info->image.checkpoints);
 	print_fact("complete", "%s", info->image.complete ? "yes" : "no");
 	print_counts(info);
+	print_types(info);
+	print_pages(info);
+}
+
+static void print_legacy(const struct info *info)
+{
+	const struct legacy_facts *facts = &info->image.legacy;
+
+	print_guest(info);
+	print_fact("p2m", "%" PRIu64 " pages", facts->p2m_size);
+	print_fact("saved by", "Xen 4.5 or earlier");
+	if (device_model(info))
+		print_fact("device model", "%s", device_model(info));
+	if (facts->tails > 1)
+		print_fact("checkpoints", "%u", facts->tails);
+	print_fact("complete", "%s", info->image.complete ? "yes" : "no");
+	if (info->image.complete)
+		print_fact("to restore it", "xensr convert makes a domain stream version 3 of it");
+	puts("\nchunks                               count");
+	printf("  %-28s %11" PRIu64 "\n", "batches of pages", facts->batches);
+	for (unsigned n = 1; n < LEGACY_CHUNKS; n++) {
+		if (facts->chunks[n])
+			printf("  %-28s %11" PRIu64 "\n", legacy_chunk_name(n), facts->chunks[n]);
+	}
+	print_types(info);
 	print_pages(info);
 }
 
@@ -253,6 +310,8 @@ static int print_text(const struct info *info)
 		print_fact("format", "%s", is_known(info) ? layers(info) : "unknown");
 	if (has_domain(info))
 		print_domain(info);
+	if (has_legacy(info))
+		print_legacy(info);
 	return command_finish(name, info->code);
 }
 
@@ -338,6 +397,42 @@ static json_t *json_domain(const struct info *info)
 		json_records(&info->survey), "pages", json_pages(info));
 }
 
+static json_t *json_chunks(const struct legacy_facts *facts)
+{
+	json_t *chunks = json_object();
+	int bad = 0;
+
+	for (unsigned n = 1; n < LEGACY_CHUNKS; n++) {
+		if (facts->chunks[n])
+			bad |= json_object_set_new(chunks, legacy_chunk_name(n),
+						   json_integer((json_int_t)facts->chunks[n]));
+	}
+	if (!bad)
+		return chunks;
+	json_decref(chunks);
+	return NULL;
+}
+
+static json_t *json_legacy(const struct info *info)
+{
+	const struct legacy_facts *facts = &info->image.legacy;
+	bool pv = info->image.headers.guest_type == GUEST_X86_PV;
+	uint64_t memory_octets = info->survey.populated_pages * PAGE_OCTETS;
+
+	return json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:s*, s:s*, s:I, s:b, s:b, s:I, "
+		"s:o, s:o}",
+		"guest_type", pv ? "pv" : "hvm", "guest", guest_type(info), "guest_width",
+		(json_int_t)info->image.guest_width, "p2m_pages", (json_int_t)facts->p2m_size,
+		"memory_pages", (json_int_t)info->survey.populated_pages, "memory_octets",
+		(json_int_t)memory_octets, "highest_pfn", json_hex(info->survey.highest_pfn),
+		"vcpus", (json_int_t)facts->vcpus, "name", config_text(info, "c_info", "name"),
+		"device_model", device_model(info), "tails", (json_int_t)facts->tails,
+		"verify_data", facts->verify, "complete", info->image.complete, "batches",
+		(json_int_t)facts->batches, "chunks", json_chunks(facts), "pages",
+		json_pages(info));
+}
+
 static int print_json(const struct info *info)
 {
 	json_t *root = json_pack("{s:o, s:I, s:s, s:b}", "file", json_text(info->path), "octets",
@@ -350,6 +445,8 @@ static int print_json(const struct info *info)
 				json_integer(info->image.legacy_64bit ? 64 : 32)))
 		goto no_memory;
 	if (root && has_domain(info) && json_object_set_new(root, "domain", json_domain(info)))
+		goto no_memory;
+	if (root && has_legacy(info) && json_object_set_new(root, "legacy", json_legacy(info)))
 		goto no_memory;
 	return command_print_json(name, root, info->code);
 no_memory:

@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "emulator_state.h"
+#include "legacy_walk.h"
 #include "options.h"
 #include "progress.h"
 #include "state_check.h"
@@ -125,6 +126,7 @@ static const struct walk_ops ops = {
 	.wanted = wanted,
 	.page = take_page,
 	.finding = take_finding,
+	.legacy = legacy_walk,
 };
 
 static void moved(void *data, uint64_t fetched, uint64_t octets)
@@ -263,9 +265,11 @@ static int check_source(struct verify *verify, struct source *source)
 	}
 	check_config(verify, &source->ctx);
 	ctx_leave(&source->ctx);
-	if (verify->image.kind == IMAGE_LEGACY)
-		walk_find(&verify->walk, WALK_ERROR,
-			  "a legacy image of Xen 4.5 or earlier, which must be converted first");
+	if (verify->image.kind == IMAGE_LEGACY && !verify->errors)
+		walk_find(&verify->walk, WALK_WARNING,
+			  "a legacy image of Xen 4.5 or earlier: it has to be converted before it "
+			  "can "
+			  "be restored (xensr convert)");
 	return drain(verify, source);
 }
 

@@ -29,7 +29,26 @@ enum convert_format {
 	CONVERT_LIBXL,
 };
 
+struct convert;
+
+/*
+ * Who takes the records that a legacy image makes, in place of a file; where in the input each comes from
+ * is in convert->in. Each returns 0, or -1 to end it without an error of the conversion's.
+ */
+struct convert_taker {
+	/* Any record but PAGE_DATA; of the libxl stream its emulator records and END. */
+	int (*record)(void *data, enum image_layer layer, uint32_t type, const void *body,
+		      uint32_t length);
+	/* PAGE_DATA, whose pages have just been read. */
+	int (*batch)(void *data, const uint64_t *entries, uint32_t count, const uint8_t *pages,
+		     uint32_t data_pages);
+};
+
 struct convert {
+	const struct convert_taker *taker; /* NULL: to `out` */
+	void *taker_data;
+	struct legacy_facts legacy; /* as far as the input has been read */
+
 	/* Of the command line. */
 	bool drop_verify;
 	bool as_is; /* keep the version: nothing is to change but checksums */
@@ -83,6 +102,15 @@ int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t
 		      uint32_t data_pages) MUST_CHECK;
 int convert_pages(struct convert *convert, const void *pages, size_t count) MUST_CHECK;
 
+/* Both in one: PAGE_DATA with the pages of a batch. */
+int convert_batch(struct convert *convert, const uint64_t *entries, uint32_t count,
+		  const uint8_t *pages, uint32_t data_pages) MUST_CHECK;
+
+/* Of the libxl stream: an emulator record, END. */
+int convert_emulator(struct convert *convert, uint32_t type, const void *data,
+		     size_t octets) MUST_CHECK;
+int convert_libxl_end(struct convert *convert) MUST_CHECK;
+
 /* ---- what wraps it (convert_wrapping.c) -------------------------------------------------------- */
 
 /* Find out what the input is, from its first octets; nothing is written. */
@@ -104,6 +132,9 @@ int wrapping_check_end(struct convert *convert) MUST_CHECK;
 
 int convert_stream(struct convert *convert) MUST_CHECK;
 int convert_legacy(struct convert *convert) MUST_CHECK;
+
+/* "vcpu info": what a chunk of this negated number is called; "end of chunks" for 0. */
+const char *legacy_chunk_name(unsigned number);
 
 /*
  * The state that image_select chose, and what wraps it behind it. The error is in *err instead if

@@ -17,7 +17,6 @@
 #include <xen/hvm/params.h>
 
 #include "io.h"
-#include "toolstack/libxl_record.h"
 
 /* Of what is written: "converted", and by which version of the converter. */
 #define CONVERTED_XEN_MAJOR 0u
@@ -47,44 +46,60 @@ enum chunk {
 	CHUNK_NR_IOREQ_SERVER_PAGES = -20,
 };
 #define CHUNK_LEAST CHUNK_NR_IOREQ_SERVER_PAGES
+static_assert(-CHUNK_LEAST + 1 == LEGACY_CHUNKS, "all chunks are counted");
+
+#define NAMED(name) name, "chunk \"" name "\""
 
 /* By the negated number of the chunk. */
 static const struct {
-	const char *title;
+	const char *name, *title;
 	int param; /* HVM_PARAM_*: that is what it sets; else -1 */
 	bool hvm;  /* of HVM guests only */
 } chunks[] = {
-	[-CHUNK_END] = {"end of chunks", -1, false},
-	[-CHUNK_VERIFY] = {"chunk \"enable verify mode\"", -1, false},
-	[-CHUNK_VCPU_INFO] = {"chunk \"vcpu info\"", -1, false},
-	[-CHUNK_IDENT_PT] = {"chunk \"hvm ident pt\"", HVM_PARAM_IDENT_PT, true},
-	[-CHUNK_VM86_TSS] = {"chunk \"hvm vm86 tss\"", HVM_PARAM_VM86_TSS, true},
-	[-CHUNK_TMEM] = {"chunk \"tmem\"", -1, false},
-	[-CHUNK_TMEM_EXTRA] = {"chunk \"tmem extra\"", -1, false},
-	[-CHUNK_TSC_INFO] = {"chunk \"tsc info\"", -1, false},
-	[-CHUNK_CONSOLE_PFN] = {"chunk \"hvm console pfn\"", HVM_PARAM_CONSOLE_PFN, true},
-	[-CHUNK_LAST_CHECKPOINT] = {"chunk \"last checkpoint\"", -1, false},
-	[-CHUNK_ACPI_IOPORTS_LOCATION] = {"chunk \"hvm acpi ioports location\"",
+	[-CHUNK_END] = {"end of chunks", "end of chunks", -1, false},
+	[-CHUNK_VERIFY] = {NAMED("enable verify mode"), -1, false},
+	[-CHUNK_VCPU_INFO] = {NAMED("vcpu info"), -1, false},
+	[-CHUNK_IDENT_PT] = {NAMED("hvm ident pt"), HVM_PARAM_IDENT_PT, true},
+	[-CHUNK_VM86_TSS] = {NAMED("hvm vm86 tss"), HVM_PARAM_VM86_TSS, true},
+	[-CHUNK_TMEM] = {NAMED("tmem"), -1, false},
+	[-CHUNK_TMEM_EXTRA] = {NAMED("tmem extra"), -1, false},
+	[-CHUNK_TSC_INFO] = {NAMED("tsc info"), -1, false},
+	[-CHUNK_CONSOLE_PFN] = {NAMED("hvm console pfn"), HVM_PARAM_CONSOLE_PFN, true},
+	[-CHUNK_LAST_CHECKPOINT] = {NAMED("last checkpoint"), -1, false},
+	[-CHUNK_ACPI_IOPORTS_LOCATION] = {NAMED("hvm acpi ioports location"),
 					  HVM_PARAM_ACPI_IOPORTS_LOCATION, true},
-	[-CHUNK_VIRIDIAN] = {"chunk \"hvm viridian\"", HVM_PARAM_VIRIDIAN, true},
-	[-CHUNK_COMPRESSED_DATA] = {"chunk \"compressed data\"", -1, false},
-	[-CHUNK_ENABLE_COMPRESSION] = {"chunk \"enable compression\"", -1, false},
-	[-CHUNK_GENERATION_ID_ADDR] = {"chunk \"hvm generation id addr\"",
+	[-CHUNK_VIRIDIAN] = {NAMED("hvm viridian"), HVM_PARAM_VIRIDIAN, true},
+	[-CHUNK_COMPRESSED_DATA] = {NAMED("compressed data"), -1, false},
+	[-CHUNK_ENABLE_COMPRESSION] = {NAMED("enable compression"), -1, false},
+	[-CHUNK_GENERATION_ID_ADDR] = {NAMED("hvm generation id addr"),
 				       HVM_PARAM_VM_GENERATION_ID_ADDR, true},
-	[-CHUNK_PAGING_RING_PFN] = {"chunk \"hvm paging ring pfn\"", HVM_PARAM_PAGING_RING_PFN,
-				    true},
-	[-CHUNK_MONITOR_RING_PFN] = {"chunk \"hvm monitor ring pfn\"", HVM_PARAM_MONITOR_RING_PFN,
+	[-CHUNK_PAGING_RING_PFN] = {NAMED("hvm paging ring pfn"), HVM_PARAM_PAGING_RING_PFN, true},
+	[-CHUNK_MONITOR_RING_PFN] = {NAMED("hvm monitor ring pfn"), HVM_PARAM_MONITOR_RING_PFN,
 				     true},
-	[-CHUNK_SHARING_RING_PFN] = {"chunk \"hvm sharing ring pfn\"", HVM_PARAM_SHARING_RING_PFN,
+	[-CHUNK_SHARING_RING_PFN] = {NAMED("hvm sharing ring pfn"), HVM_PARAM_SHARING_RING_PFN,
 				     true},
-	[-CHUNK_TOOLSTACK] = {"chunk \"toolstack\"", -1, true},
-	[-CHUNK_IOREQ_SERVER_PFN] = {"chunk \"hvm ioreq server pfn\"", HVM_PARAM_IOREQ_SERVER_PFN,
+	[-CHUNK_TOOLSTACK] = {NAMED("toolstack"), -1, true},
+	[-CHUNK_IOREQ_SERVER_PFN] = {NAMED("hvm ioreq server pfn"), HVM_PARAM_IOREQ_SERVER_PFN,
 				     true},
-	[-CHUNK_NR_IOREQ_SERVER_PAGES] = {"chunk \"hvm nr ioreq server pages\"",
+	[-CHUNK_NR_IOREQ_SERVER_PAGES] = {NAMED("hvm nr ioreq server pages"),
 					  HVM_PARAM_NR_IOREQ_SERVER_PAGES, true},
 };
 
+const char *legacy_chunk_name(unsigned number)
+{
+	return chunks[number].name;
+}
+
 /* ---- chunks ------------------------------------------------------------------------------------ */
+
+static void count_vcpus(struct legacy *legacy)
+{
+	uint32_t online = 0;
+
+	for (unsigned i = 0; i < LEGACY_VCPUS / 64; i++)
+		online += (uint32_t)__builtin_popcountll(legacy->online[i]);
+	legacy->convert->legacy.vcpus = online;
+}
 
 static int read_vcpu_info(struct legacy *legacy)
 {
@@ -97,7 +112,10 @@ static int read_vcpu_info(struct legacy *legacy)
 		return ctx_fail(in, EBADMSG, "vcpu %d is the highest, at most %u exist", highest,
 				VCPU_ID_MAX);
 	memset(legacy->online, 0, sizeof(legacy->online));
-	return io_read(in, legacy->online, ((size_t)highest / 64 + 1) * sizeof(legacy->online[0]));
+	if (io_read(in, legacy->online, ((size_t)highest / 64 + 1) * sizeof(legacy->online[0])))
+		return -1;
+	count_vcpus(legacy);
+	return 0;
 }
 
 static int read_tsc_info(struct legacy *legacy)
@@ -127,6 +145,7 @@ static int start_verify(struct legacy *legacy)
 	if (legacy->verifying)
 		return ctx_fail(legacy->in, EBADMSG, "comes a second time");
 	legacy->verifying = true;
+	legacy->convert->legacy.verify = true;
 	if (legacy->convert->drop_verify)
 		return 0;
 	return convert_record(legacy->convert, REC_VERIFY, NULL, 0);
@@ -166,6 +185,7 @@ static int read_chunk(struct legacy *legacy, int32_t number)
 /* Up to and including the end of chunks. */
 static int read_chunks(struct legacy *legacy)
 {
+	struct legacy_facts *facts = &legacy->convert->legacy;
 	struct xensr_ctx *in = legacy->in;
 	int32_t number;
 
@@ -175,10 +195,14 @@ static int read_chunks(struct legacy *legacy)
 		ctx_enter(in, "chunk", XENSR_NO_RECORD, offset);
 		if (io_read(in, &number, sizeof(number)))
 			return -1;
-		if (number == CHUNK_END)
-			return 0;
 		if (number < CHUNK_LEAST)
 			return ctx_fail(in, EBADMSG, "number %d is unknown", number);
+		if (number > 0)
+			facts->batches++;
+		else
+			facts->chunks[-number]++;
+		if (number == CHUNK_END)
+			return 0;
 		ctx_enter(in, number > 0 ? "batch of pages" : chunks[-number].title,
 			  XENSR_NO_RECORD, offset);
 		if (number > 0 ? legacy_pages(legacy, (uint32_t)number)
@@ -208,6 +232,7 @@ static int read_head(struct legacy *legacy)
 	if (legacy->p2m_size == 0 || legacy->p2m_size > LEGACY_P2M_SIZE_MAX)
 		return ctx_fail(in, EBADMSG, "%" PRIu64 " pages, 1 to %u are possible",
 				legacy->p2m_size, LEGACY_P2M_SIZE_MAX);
+	legacy->convert->legacy.p2m_size = legacy->p2m_size;
 	if (legacy->ulong_octets == 4)
 		legacy->hvm = words[1] != UINT32_MAX;
 	else
@@ -224,6 +249,7 @@ static int read_front(struct legacy *legacy)
 		return -1;
 	/* Xen started with this vcpu until told of others. */
 	legacy->online[0] = 1;
+	count_vcpus(legacy);
 	if (legacy->hvm)
 		return convert_record(legacy->convert, REC_STATIC_DATA_END, NULL, 0);
 	if (legacy_pv_extended_info(legacy) ||
@@ -257,6 +283,7 @@ static int read_body(struct legacy *legacy)
 		if (legacy->hvm ? legacy_hvm_tail(legacy) || legacy_hvm_model(legacy)
 				: legacy_pv_tail(legacy))
 			return -1;
+		legacy->convert->legacy.tails++;
 		ended = at_end(legacy);
 	} while (ended == 0);
 	return ended < 0 ? -1 : 0;
@@ -301,7 +328,7 @@ static int write_state(struct legacy *legacy)
 		return 0;
 	if (legacy->hvm && legacy_hvm_write_emulator(legacy))
 		return -1;
-	return libxl_write_record(&convert->out, LIBXL_END);
+	return convert_libxl_end(convert);
 }
 
 static void release(struct legacy *legacy)

@@ -2,8 +2,11 @@
 #include "convert.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "io.h"
+#include "toolstack/libxl_record.h"
+#include "xensr_toolstack.h"
 
 int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_major,
 		  uint32_t xen_minor)
@@ -15,6 +18,8 @@ int convert_begin(struct convert *convert, uint32_t guest_type, uint32_t xen_maj
 		.xen_minor = xen_minor,
 	};
 	phase_start(&convert->phase, &convert->headers, false);
+	if (convert->taker)
+		return 0;
 	convert->out.sum = convert->sum;
 	return write_headers(&convert->out, guest_type, xen_major, xen_minor);
 }
@@ -39,6 +44,17 @@ static int accept(struct convert *convert, uint32_t type, uint32_t length)
 	return phase_accept(&convert->in, &convert->phase, type, length, &inferred);
 }
 
+/* To where it belongs. */
+static int put_record(struct convert *convert, uint32_t type, const void *body, uint32_t length)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)body, .iov_len = length};
+
+	if (convert->taker)
+		return convert->taker->record(convert->taker_data, LAYER_DOMAIN, type, body,
+					      length);
+	return write_record(&convert->out, type, &iov, length ? 1 : 0);
+}
+
 /* Version 2 has no mark between static data and memory, legacy images neither. */
 static int end_static_data(struct convert *convert, const struct record_rule *rule)
 {
@@ -47,7 +63,7 @@ static int end_static_data(struct convert *convert, const struct record_rule *ru
 		return 0;
 	if (accept(convert, REC_STATIC_DATA_END, 0))
 		return -1;
-	return write_record(&convert->out, REC_STATIC_DATA_END, NULL, 0);
+	return put_record(convert, REC_STATIC_DATA_END, NULL, 0);
 }
 
 int convert_empty_record(struct convert *convert, uint32_t type, const void *body)
@@ -61,7 +77,6 @@ int convert_record(struct convert *convert, uint32_t type, const void *body, uin
 {
 	const struct record_rule *rule = record_rule(type);
 	struct record rec = {.type = type, .length = length, .body = (void *)(uintptr_t)body};
-	struct iovec iov = {.iov_base = rec.body, .iov_len = length};
 
 	if (rule) {
 		if (end_static_data(convert, rule) ||
@@ -73,12 +88,30 @@ int convert_record(struct convert *convert, uint32_t type, const void *body, uin
 		if (record_check_body(&convert->in, &rec, convert->guest_width))
 			return -1;
 	}
-	if (write_record(&convert->out, type, &iov, length ? 1 : 0))
+	if (put_record(convert, type, body, length))
 		return -1;
 	/* What follows is none of the domain stream's. */
 	if (type == REC_END)
 		convert->out.sum = NULL;
 	return 0;
+}
+
+/* May such a record come now? */
+static int check_page_data(struct convert *convert, const uint64_t *entries, uint32_t count,
+			   uint32_t length)
+{
+	uint32_t pages, populated;
+
+	if (end_static_data(convert, record_rule(REC_PAGE_DATA)) ||
+	    accept(convert, REC_PAGE_DATA, length))
+		return -1;
+	return pages_check_entries(&convert->in, convert->headers.guest_type, entries, count,
+				   &pages, &populated);
+}
+
+static uint32_t page_data_length(uint32_t count, uint32_t data_pages)
+{
+	return (uint32_t)(page_data_front(count) + (uint64_t)data_pages * PAGE_OCTETS);
 }
 
 int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t count,
@@ -87,19 +120,15 @@ int convert_page_data(struct convert *convert, const uint64_t *entries, uint32_t
 	struct wire_page_data head = {.count = count};
 	struct wire_record_header header = {
 		.type = REC_PAGE_DATA,
-		.length = (uint32_t)(page_data_front(count) + (uint64_t)data_pages * PAGE_OCTETS),
+		.length = page_data_length(count, data_pages),
 	};
 	struct iovec iov[] = {
 		{.iov_base = &header, .iov_len = sizeof(header)},
 		{.iov_base = &head, .iov_len = sizeof(head)},
 		{.iov_base = (void *)(uintptr_t)entries, .iov_len = count * sizeof(*entries)},
 	};
-	uint32_t pages, populated;
 
-	if (end_static_data(convert, record_rule(REC_PAGE_DATA)) ||
-	    accept(convert, REC_PAGE_DATA, header.length) ||
-	    pages_check_entries(&convert->in, convert->headers.guest_type, entries, count, &pages,
-				&populated) ||
+	if (check_page_data(convert, entries, count, header.length) ||
 	    checksum_write_due(&convert->out, REC_PAGE_DATA))
 		return -1;
 	ctx_enter(&convert->out, record_title(REC_PAGE_DATA), REC_PAGE_DATA, convert->out.offset);
@@ -112,4 +141,48 @@ int convert_pages(struct convert *convert, const void *pages, size_t count)
 
 	progress_show(&convert->progress, convert->out.offset, convert->octets);
 	return io_writev(&convert->out, &iov, 1);
+}
+
+int convert_batch(struct convert *convert, const uint64_t *entries, uint32_t count,
+		  const uint8_t *pages, uint32_t data_pages)
+{
+	if (!convert->taker)
+		return convert_page_data(convert, entries, count, data_pages) ||
+				       convert_pages(convert, pages, data_pages)
+			       ? -1
+			       : 0;
+	if (check_page_data(convert, entries, count, page_data_length(count, data_pages)))
+		return -1;
+	return convert->taker->batch(convert->taker_data, entries, count, pages, data_pages);
+}
+
+/* ---- the libxl stream --------------------------------------------------------------------------- */
+
+/* As it lies in the file: the emulator's number before the data. */
+static int take_emulator(struct convert *convert, uint32_t type, const void *data, size_t octets)
+{
+	struct wire_emulator head = {.id = XENSR_EMULATOR_QEMU};
+	size_t length = sizeof(head) + octets;
+
+	if (body_reserve(&convert->in, &convert->raw, length))
+		return -1;
+	memcpy(convert->raw.octets, &head, sizeof(head));
+	if (octets)
+		memcpy(convert->raw.octets + sizeof(head), data, octets);
+	return convert->taker->record(convert->taker_data, LAYER_LIBXL, type, convert->raw.octets,
+				      (uint32_t)length);
+}
+
+int convert_emulator(struct convert *convert, uint32_t type, const void *data, size_t octets)
+{
+	if (convert->taker)
+		return take_emulator(convert, type, data, octets);
+	return libxl_write_emulator(&convert->out, type, XENSR_EMULATOR_QEMU, data, octets);
+}
+
+int convert_libxl_end(struct convert *convert)
+{
+	if (convert->taker)
+		return convert->taker->record(convert->taker_data, LAYER_LIBXL, LIBXL_END, NULL, 0);
+	return libxl_write_record(&convert->out, LIBXL_END);
 }

@@ -10,7 +10,8 @@
  *      IMAGE_XL       xl file header, then a libxl stream (or, IMAGE_LEGACY, a legacy image)
  *      IMAGE_LIBXL    libxl stream
  *      IMAGE_DOMAIN   domain stream, version 2 or 3
- *      IMAGE_LEGACY   image of Xen 4.5 or earlier: known as such; no records, no memory
+ *      IMAGE_LEGACY   image of Xen 4.5 or earlier: known as such; no records, no memory (but see
+ *                     legacy_walk.h)
  */
 #ifndef XENSR_TOOLS_IMAGE_H
 #define XENSR_TOOLS_IMAGE_H
@@ -56,6 +57,17 @@ struct image_page {
 	uint64_t offset; /* octets from the start of the file, 0 if the type carries no data */
 };
 
+/* Of a legacy image that was looked into (legacy_walk). */
+#define LEGACY_CHUNKS 21
+struct legacy_facts {
+	uint64_t p2m_size;              /* pages; 0: it was not looked into */
+	uint64_t batches;               /* of pages */
+	uint64_t chunks[LEGACY_CHUNKS]; /* others, by their negated number; 0: ends of them */
+	uint32_t tails;                 /* of a checkpointed one there are several */
+	uint32_t vcpus;                 /* that are online */
+	bool verify;                    /* it has verify data */
+};
+
 struct image {
 	int fd;
 	uint64_t octets; /* of the file; image_open only */
@@ -66,6 +78,7 @@ struct image {
 	uint64_t domain_start;
 	bool config_is_json; /* xl file */
 	bool legacy_64bit;   /* IMAGE_LEGACY: of a 64-bit toolstack */
+	struct legacy_facts legacy;
 	uint32_t libxl_options;
 	struct stream_headers headers; /* of the domain stream */
 	unsigned guest_width;          /* PV: 4 or 8; else 0 */

@@ -37,6 +37,7 @@ struct legacy {
 	uint64_t param[LEGACY_PARAMS];
 	struct xenstore_data physmap; /* of the toolstack's chunk */
 	bool have_toolstack;
+	uint64_t toolstack_offset;
 
 	/* PV. */
 	unsigned guest_width;
@@ -57,6 +58,7 @@ struct legacy {
 	uint64_t context_offset;
 	struct body model;
 	size_t model_octets;
+	uint64_t model_offset;
 	bool have_model;
 
 	struct body body;  /* of what is at work */

@@ -32,6 +32,7 @@
 
 static const char params_title[] = "magic pfns";
 static const char context_title[] = "hvm context";
+static const char model_title[] = "device model's record";
 
 /* ---- chunks ------------------------------------------------------------------------------------ */
 
@@ -137,6 +138,7 @@ int legacy_hvm_toolstack(struct legacy *legacy)
 	if (body_read(legacy->in, &legacy->body, octets))
 		return -1;
 	legacy->have_toolstack = true;
+	legacy->toolstack_offset = legacy->in->record_offset;
 	legacy->physmap.octets = 0;
 	c = cursor_over(legacy->body.octets, octets);
 	return read_toolstack(legacy, &c);
@@ -185,7 +187,8 @@ int legacy_hvm_model(struct legacy *legacy)
 	uint32_t octets;
 	ssize_t n;
 
-	ctx_enter(in, "device model's record", XENSR_NO_RECORD, in->offset);
+	legacy->model_offset = in->offset;
+	ctx_enter(in, model_title, XENSR_NO_RECORD, legacy->model_offset);
 	n = io_peek(in, SIGNATURE_OCTETS, &front);
 	if (n < 0)
 		return -1;
@@ -233,14 +236,18 @@ int legacy_hvm_write(struct legacy *legacy)
 
 int legacy_hvm_write_emulator(struct legacy *legacy)
 {
-	struct xensr_ctx *out = &legacy->convert->out;
+	struct convert *convert = legacy->convert;
 
-	if (legacy->have_toolstack && legacy->physmap.octets &&
-	    libxl_write_emulator(out, LIBXL_EMULATOR_XENSTORE_DATA, XENSR_EMULATOR_QEMU,
-				 legacy->physmap.body.octets, legacy->physmap.octets))
-		return -1;
+	if (legacy->have_toolstack && legacy->physmap.octets) {
+		ctx_enter(legacy->in, "toolstack's data", XENSR_NO_RECORD,
+			  legacy->toolstack_offset);
+		if (convert_emulator(convert, LIBXL_EMULATOR_XENSTORE_DATA,
+				     legacy->physmap.body.octets, legacy->physmap.octets))
+			return -1;
+	}
 	if (!legacy->have_model)
 		return 0;
-	return libxl_write_emulator(out, LIBXL_EMULATOR_CONTEXT, XENSR_EMULATOR_QEMU,
-				    legacy->model.octets, legacy->model_octets);
+	ctx_enter(legacy->in, model_title, XENSR_NO_RECORD, legacy->model_offset);
+	return convert_emulator(convert, LIBXL_EMULATOR_CONTEXT, legacy->model.octets,
+				legacy->model_octets);
 }

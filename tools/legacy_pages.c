@@ -85,7 +85,5 @@ int legacy_pages(struct legacy *legacy, uint32_t count)
 		return -1;
 	if (kept == 0 || (legacy->verifying && convert->drop_verify))
 		return 0;
-	if (convert_page_data(convert, legacy->entries, (uint32_t)kept, data_pages))
-		return -1;
-	return convert_pages(convert, legacy->pages, data_pages);
+	return convert_batch(convert, legacy->entries, (uint32_t)kept, legacy->pages, data_pages);
 }

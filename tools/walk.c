@@ -193,7 +193,7 @@ static int walk_legacy(struct walk *walk)
 	/* The first word is a ulong of the toolstack, too small to need its upper half. */
 	walk->image->legacy_64bit =
 		n == (int)sizeof(front) && !front[4] && !front[5] && !front[6] && !front[7];
-	return 0;
+	return walk->ops->legacy ? walk->ops->legacy(walk) : 0;
 }
 
 /* Returns 1 to walk on, 0 if it cannot, -1 with the error set. */

@@ -40,6 +40,8 @@ struct walk_record {
 	uint64_t pages_offset; /* PAGE_DATA: of its first page */
 };
 
+struct walk;
+
 /* Each may be NULL. Who returns other than 0 ends the walk. */
 struct walk_ops {
 	int (*record)(void *data, const struct walk_record *record);
@@ -61,6 +63,11 @@ struct walk_ops {
 	int (*pages)(void *data, const struct walk_record *record, uint32_t first, uint32_t n,
 		     const uint8_t *octets);
 	int (*finding)(void *data, const struct walk_finding *finding);
+	/*
+	 * A legacy image begins here: legacy_walk, for who wants to see what is in it. Returns 0, or -1
+	 * as walk_run does.
+	 */
+	int (*legacy)(struct walk *walk);
 };
 
 struct walk {

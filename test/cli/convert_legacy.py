@@ -3,6 +3,7 @@
 """xensr convert of images that Xen 4.5 and earlier wrote: every kind of chunk, every refusal, the
 same records as stock's converter makes, and guests that are what they were."""
 
+import json
 import os
 import subprocess
 import struct
@@ -12,7 +13,7 @@ import cli_case
 import legacy_image as legacy
 import sim
 import sim_case
-from cli_case import DAMAGED, FINE, TROUBLE, USAGE, XENSR, CliCase
+from cli_case import DAMAGED, DIFFERENT, FINE, TROUBLE, USAGE, XENSR, CliCase
 from legacy_image import ALLOCATE_ONLY, BROKEN, FILLER, INVALID, L1, L3_PINNED, L4_PINNED, NORMAL, \
     LegacyImage, chunk, octets, param
 from sim_case import needs_stock
@@ -110,8 +111,24 @@ class LegacyCase(CliCase):
         out = os.path.join(self.folder, "out")
         self.assertEqual(self.run_text("convert", *options, self.file(data), out),
                          (FINE, "", ""))
+        self.assertEqual(self.verify(data, DIFFERENT), [self.NOTE])
         with open(out, "rb") as file:
             return file.read()
+
+    NOTE = "warning: a legacy image of Xen 4.5 or earlier: it has to be converted before it can be " \
+        "restored (xensr convert)"
+    # What verify says in other words: what it finds is of the image, and not of what comes of it.
+    OTHERWISE = ("it has state of the device model", "what comes of it cannot be restored",
+                 "this is no saved domain")
+
+    def verify(self, data, code) -> list[str]:
+        """What it finds, from a file; from a pipe the same, but for what has to be read again."""
+        report = self.facts("verify", "--json", self.file(data), code=code)[0]
+        found = [f"{f['severity']}: {f['text']}" for f in report["findings"]]
+        piped = json.loads(self.run_text("verify", "--json", "-", data=data)[1])[0]
+        if not piped["unchecked"]:
+            self.assertEqual([f"{f['severity']}: {f['text']}" for f in piped["findings"]], found)
+        return found
 
     def refused(self, parts, text, *options, code=DAMAGED):
         """By name, and nothing is left of the output."""
@@ -121,6 +138,9 @@ class LegacyCase(CliCase):
         self.assertEqual((got, printed), (code, ""), errors)
         self.assertEqual(errors, f"xensr convert: {path}: {text}\n")
         self.assertEqual(os.listdir(self.folder), ["image"])
+        if not text.startswith(self.OTHERWISE):
+            self.assertEqual(self.verify(data, DAMAGED), [f"error: {text}"])
+            self.assertTrue(self.facts("info", "--json", path, code=DAMAGED)["damaged"])
 
     def stream(self, parts, *options) -> Stream:
         return Stream(self.convert(parts, *options))
@@ -242,6 +262,136 @@ class Records(LegacyCase):
             converted = self.convert(parts)
             code, out, errors = self.run_raw("convert", "-", "-", data=octets(parts))
             self.assertEqual((code, errors, out), (FINE, "", converted))
+
+
+class Verified(LegacyCase):
+    """What xensr verify and info say of an image that can be converted, but what comes of it not
+    restored, with the places in the image."""
+
+    def found(self, parts, *texts):
+        self.assertEqual(self.verify(octets(parts), DAMAGED), [f"error: {text}" for text in texts])
+
+    @staticmethod
+    def at(parts, name) -> int:
+        return sum(len(parts[part]) for part in list(parts)[:list(parts).index(name)])
+
+    def end(self, parts) -> str:
+        return f"end of the image at offset {len(octets(parts))}: "
+
+    def test_pages_that_did_not_come(self):
+        _, parts = hvm_parts()
+        parts["console"] = param(legacy.CONSOLE, 0x99)
+        self.found(parts, self.end(parts) + "the console page is pfn 0x99, which the stream did not bring")
+
+    def test_page_tables(self):
+        for guest in (4, 8):
+            image, parts = pv_parts(guest=guest)
+            tables = struct.pack("<QQQ", 0x80 << 12 | 1, 9 << 12 | 1, 0x258 << 12 | 1).ljust(4096, b"\0")
+            parts["vcpus"] = image.batch((1, L1, tables)) + parts["vcpus"]
+            place = f"batch of pages at offset {self.at(parts, 'vcpus')}: "
+            entry = "of the level-1 page table pfn 0x1 names pfn"
+            self.found(parts, f"{place}entry 2 {entry} 0x258, the guest's last is 0x257",
+                       f"{place}entry 0 {entry} 0x80, which the stream did not bring")
+
+    def test_page_beyond_the_p2m(self):
+        image, parts = pv_parts()
+        parts["vcpus"] = image.batch((600, NORMAL, page(9))) + parts["vcpus"]
+        self.found(parts, f"batch of pages at offset {self.at(parts, 'vcpus')}: pfn 0x258 is beyond the "
+                          "p2m, whose last is 0x257 (1 such entries)")
+
+    def test_start_info(self):
+        for width in (4, 8):
+            image, parts = pv_parts(width)
+            parts["vcpus"] = image.batch((0, NORMAL, cli_case.start_info(1, 8).ljust(4096, b"\0"))) + \
+                parts["vcpus"]
+            self.found(parts, self.end(parts) + "the xenstore page is pfn 0x1, which is a page of type 0x1")
+
+    def test_verify_data(self):
+        image, parts = hvm_parts()
+        parts["pages"] += image.batch((3, NORMAL, page(3)), (4, NORMAL, page(4)))
+        again = chunk(legacy.VERIFY) + image.batch((STORE, NORMAL, page(77)), (3, NORMAL, page(3)))
+        self.assertEqual(self.verify(octets({**parts, "last": again + parts["last"]}), DIFFERENT), [self.NOTE])
+        again += image.batch((4, NORMAL, page(5)))
+        parts["last"] = again + parts["last"]
+        self.found(parts, self.end(parts) + "verify data: 1 of 3 pages differ: pfn 0x4")
+
+    def test_device_model(self):
+        image, parts = hvm_parts()
+        parts["model"] = image.model(cli_case.SAVEVM[:-1])
+        self.assertRegex(self.verify(octets(parts), DAMAGED)[0],
+                         rf"^error: device model's record at offset {self.at(parts, 'model')}: in the "
+                         "device model's state, ")
+        config = b'{"c_info": {"type": "hvm"}}\0'
+        data = legacy.xl_header(config) + octets(hvm_parts()[1])
+        self.assertEqual(self.verify(data, DAMAGED), [
+            f"error: end of the image at offset {len(data)}: the image is incomplete, there was no "
+            "EMULATOR_CONTEXT"])
+
+    def test_passed_on(self):
+        for data in (octets(hvm_parts()[1]), legacy.xl_header() + octets(pv_parts()[1]),
+                     octets(hvm_parts()[1])[:-5] + b"more and more" * 9999):
+            _, out, errors = self.run_raw("verify", "--tee", "-", data=data)
+            self.assertEqual(out, data)
+            self.assertIn("legacy image" if len(data) < 99999 else "damaged", errors)
+
+    def test_info(self):
+        for width in (4, 8):
+            for guest in (4, 8):
+                facts = self.facts("info", "--json", self.file(octets(pv_parts(width, guest, (0, 2))[1])))
+                self.assertEqual((facts["kind"], facts["toolstack_bits"], facts["damaged"]),
+                                 ("legacy", 8 * width, False))
+                about = facts["legacy"]
+                for name, value in {
+                        "guest_type": "pv", "guest": f"x86 PV, {8 * guest}-bit", "guest_width": guest,
+                        "p2m_pages": 600, "memory_pages": 6, "highest_pfn": "0x9", "vcpus": 2, "tails": 1,
+                        "complete": True, "verify_data": False, "batches": 1,
+                        "chunks": {"vcpu info": 1, "tsc info": 1, "last checkpoint": 1}}.items():
+                    self.assertEqual(about[name], value, name)
+                self.assertEqual(about["pages"]["types"], {
+                    "normal": 3, "l1": 1, "l4_pinned" if guest == 8 else "l3_pinned": 1, "broken": 1,
+                    "allocate_only": 1, "invalid": 1})
+
+    def test_info_of_hvm(self):
+        data = legacy.xl_header(b'{"c_info": {"type": "hvm", "name": "old"}}\0') + octets(
+            with_model(*hvm_parts(4), *Wrapped.PHYSMAP))
+        code, out, errors = self.run_text("info", self.file(data))
+        self.assertEqual((code, errors), (FINE, ""))
+        lines = {line[:31].strip(): line[31:].strip() for line in out.splitlines()}
+        facts = {line[:16].strip(): line[17:] for line in out.splitlines()}
+        for name, value in {"format": "xl file, legacy image of a 32-bit toolstack", "name": "old",
+                            "guest": "x86 HVM", "vcpus": "2", "p2m": "600 pages",
+                            "saved by": "Xen 4.5 or earlier", "device model": "qemu upstream",
+                            "memory": "3 pages, 12.0 KiB; highest pfn 0xfefff", "complete": "yes",
+                            "to restore it": "xensr convert makes a domain stream version 3 of it"}.items():
+            self.assertEqual(facts[name], value, name)
+        self.assertEqual((lines["batches of pages"], lines["hvm console pfn"], lines["toolstack"]),
+                         ("1", "1", "1"))
+
+    def test_info_of_a_damaged_one(self):
+        """What came before the damage."""
+        data = octets(pv_parts()[1])[:-5000]
+        path = self.file(data)
+        code, out, errors = self.run_text("info", path)
+        self.assertEqual(code, DAMAGED)
+        self.assertIn("complete         no\n", out)
+        self.assertNotIn("to restore it", out)
+        self.assertTrue(errors.startswith(f"xensr info: {path}: vcpu 0 at offset "), errors)
+        about = self.facts("info", "--json", path, code=DAMAGED)["legacy"]
+        self.assertEqual((about["complete"], about["vcpus"], about["pages"]["types"]["normal"]),
+                         (False, 1, 3))
+
+    def test_memory(self):
+        """As little for many pages as for few."""
+        least = self.peak("verify", self.file(octets(hvm_parts()[1])))[1]
+        image, parts = hvm_parts(pages=1 << 20)
+        path = self.file(octets({"head": parts.pop("head"), "pages": parts.pop("pages")}))
+        with open(path, "ab") as file:
+            for first in range(0, 16384, 256):
+                file.write(image.batch(*((first + n, NORMAL, page(n)) for n in range(256))))
+            file.write(octets(parts))
+        code, most = self.peak("verify", path)
+        self.assertEqual(code, DIFFERENT)
+        self.assertLess(most, least + (12 << 20))
 
 
 class Checkpointed(LegacyCase):
@@ -544,13 +694,25 @@ class Hostile(LegacyCase):
     SAMPLES = (("hvm", lambda: octets(with_model(*hvm_parts(4), *Wrapped.PHYSMAP))),
                ("pv", lambda: octets(pv_parts(xsave=64)[1])))
 
+    attempts = 0
+
     def attempt(self, data, options=()):
         code, out, errors = self.run_raw("convert", *options, "-", "-", data=data)
         self.assertIn(code, (FINE, DAMAGED), errors)
+        self.attempts += 1
+        if self.attempts % 8 == 0 or sim_case.LONG:
+            self.verify_agrees(data, code, errors)
         if code == FINE:
             return out
         self.assertTrue(errors.startswith("xensr convert: -: "), errors)
         return None
+
+    def verify_agrees(self, data, code, errors):
+        """What convert refuses is a finding, in the same words; there may be more."""
+        verdict, said, _ = self.run_raw("verify", "-", data=data)
+        self.assertIn(verdict, (DIFFERENT, DAMAGED) if code == FINE else (DAMAGED,), said)
+        if code == DAMAGED and b"no saved domain" not in said:
+            self.assertIn(errors.removeprefix("xensr convert: -: ").encode(), said)
 
     @staticmethod
     def structure(data, step):

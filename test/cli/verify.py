@@ -293,7 +293,8 @@ class Findings(FindingsCase):
     def test_legacy(self):
         legacy = b"\0\0\1\0\0\0\0\0" + b"\xff" * 8 + bytes(64)
         report = self.facts("verify", "--json", self.file(legacy), code=DAMAGED)[0]
-        self.assertIn("legacy image", report["findings"][0]["text"])
+        self.assertEqual(report["findings"][0]["text"],
+                         'extended info at offset 16: there is no block "vcpu"')
 
     def test_not_an_image(self):
         self.check(b"", DAMAGED, "error: it is empty")
