@@ -20,6 +20,11 @@ failed_demo() {
     exit 1
 }
 
+# console_says N: its last lines, but for what only the cases look at.
+console_says() {
+    tr -d '\r' <"$(console_log)" | grep -E '^(tick|answer|guest)' | tail -n "$1" | sed 's/ cpus .*//'
+}
+
 # asked ARGUMENT...: the xensr command, and what it says.
 asked() {
     tell "demo "
@@ -45,7 +50,7 @@ tell "demo \$ xl create pvh.cfg   # a PVH guest with 128 MiB, 24 of them random 
 reason='the guest did not start'
 need_guest pvh 1 || failed_demo
 within 20 ticks_reached 4
-tr -d '\r' <"$(console_log)" | tail -n 5 | show "the guest's console: a tick a second, at each of which it sums up its random data again:"
+console_says 5 | show "the guest's console: a tick a second, with its data summed up again, its uptime and its date:"
 
 tell "demo "
 tell "demo \$ LIBXL_SAVE_HELPER=$HELPER xl -vvv save $guest /images/guest"
@@ -69,7 +74,7 @@ tell "demo restored in ${detail#* }"
 xl list | show "\$ xl list   # it runs again"
 
 guest_is_whole || failed_demo
-tr -d '\r' <"$(console_log)" | grep -E '^(tick|answer|guest)' | tail -n 7 |
+console_says 7 |
     show "the guest's console goes on where it was, and answers a word typed on it:"
 tell "demo "
 tell "demo The guest's verdict: same data, ticking on from $marked_tick, time not gone back, console alive."

@@ -78,7 +78,7 @@ destroy_domains() {
     done
 }
 
-kind_in_words() { case $1 in busy) echo busy ;; *) echo "$1 vcpu(s)" ;; esac; }
+kind_in_words() { case $1 in busy) echo busy ;; 1) echo 1 vcpu ;; *) echo "$1 vcpus" ;; esac; }
 
 # destroy_guest: also the recovery after a failed case, so it clears away whatever is there.
 destroy_guest() {
