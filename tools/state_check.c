@@ -467,30 +467,40 @@ static int begin_verify(struct state_check *state, struct walk *walk)
 	return 0;
 }
 
-/* The pages over which the guest talks to its toolstack are made anew. Returns how many, or -1. */
-static int remade_pages(struct state_check *state, struct walk *walk, uint64_t pfns[VERIFY_REMADE])
+static int remade_hvm_pages(const struct state_check *state, uint64_t pfns[VERIFY_REMADE])
 {
-	static const unsigned rings[] = {HVM_PARAM_STORE_PFN, HVM_PARAM_IOREQ_PFN,
-					 HVM_PARAM_BUFIOREQ_PFN, HVM_PARAM_CONSOLE_PFN};
-	struct pv_layout layout = pv_layout_of(walk->image->guest_width);
-	start_info_any_t info;
-	unsigned n = 0;
-	int rc;
+	static const unsigned rings[VERIFY_REMADE] = {HVM_PARAM_STORE_PFN, HVM_PARAM_IOREQ_PFN,
+						      HVM_PARAM_BUFIOREQ_PFN,
+						      HVM_PARAM_CONSOLE_PFN};
+	int n = 0;
 
-	for (unsigned i = 0; !is_pv(walk) && i < VERIFY_REMADE; i++) {
+	for (unsigned i = 0; i < VERIFY_REMADE; i++) {
 		if (state->have_param[rings[i]] && state->param[rings[i]])
 			pfns[n++] = state->param[rings[i]];
 	}
-	if (!is_pv(walk) || !state->registers[0])
-		return (int)n;
+	return n;
+}
+
+static int remade_pv_pages(struct state_check *state, struct walk *walk,
+			   uint64_t pfns[VERIFY_REMADE])
+{
+	struct pv_layout layout;
+	start_info_any_t info;
+	int rc;
+
+	/* There are registers only of guests whose width is known. */
+	if (!state->registers[0])
+		return 0;
+	layout = pv_layout_of(walk->image->guest_width);
 	rc = read_start_info(state, walk, &info);
 	if (rc <= 0)
 		return rc;
-	pfns[n++] = PV_GET(&layout, &info, store_mfn);
-	pfns[n++] = PV_GET(&layout, &info, console.domU.mfn);
-	return (int)n;
+	pfns[0] = PV_GET(&layout, &info, store_mfn);
+	pfns[1] = PV_GET(&layout, &info, console.domU.mfn);
+	return 2;
 }
 
+/* What the guest talks to its toolstack over is made anew, and may differ. */
 static int end_verify(struct state_check *state, struct walk *walk)
 {
 	uint64_t remade[VERIFY_REMADE];
@@ -498,7 +508,7 @@ static int end_verify(struct state_check *state, struct walk *walk)
 
 	if (!state->verify.begun)
 		return 0;
-	n = remade_pages(state, walk, remade);
+	n = is_pv(walk) ? remade_pv_pages(state, walk, remade) : remade_hvm_pages(state, remade);
 	if (n < 0)
 		return -1;
 	verify_data_tell(&state->verify, walk, remade, (unsigned)n);
