@@ -2,6 +2,7 @@
 """xensr pages: its table against the pages of the stream, its pictures by their pixels."""
 
 import collections
+import itertools
 import json
 import os
 import stat
@@ -43,6 +44,10 @@ def runs_of(octets: bytes) -> list:
     return runs
 
 
+def added(a: int, b_: int) -> int:
+    return a + b_ & 255
+
+
 class Png:
     """The pixels of a PNG with 8 bits for each of red, green, blue (and what else there may be)."""
 
@@ -70,18 +75,26 @@ class Png:
 
     def unfilter(self, kind: int, line: bytearray, up: bytes) -> bytes:
         n = self.step
-        for i in range(len(line)):
-            left = line[i - n] if i >= n else 0
-            corner = up[i - n] if i >= n else 0
-            if kind == 1:
-                line[i] = line[i] + left & 255
-            elif kind == 2:
-                line[i] = line[i] + up[i] & 255
-            elif kind == 3:
-                line[i] = line[i] + (left + up[i]) // 2 & 255
-            elif kind == 4:
-                guess = left + up[i] - corner
-                best = min((left, up[i], corner), key=lambda x: abs(guess - x))
+        if kind == 1:
+            for channel in range(n):
+                line[channel::n] = bytes(itertools.accumulate(line[channel::n], added))
+        elif kind == 2 and any(line):
+            line[:] = map(added, line, up)
+        elif kind == 2:
+            return up
+        elif kind == 3:
+            for i, above in enumerate(up):
+                line[i] = line[i] + ((line[i - n] if i >= n else 0) + above) // 2 & 255
+        elif kind == 4:
+            left = corner = bytes(n)
+            for i, above in enumerate(up):
+                if i >= n:
+                    left, corner = line, up
+                a, c = left[i - n], corner[i - n]
+                # How far each is from a + above - c, the guess.
+                from_a, from_above, from_c = abs(above - c), abs(a - c), abs(a + above - 2 * c)
+                best = (a if from_a <= from_above and from_a <= from_c
+                        else above if from_above <= from_c else c)
                 line[i] = line[i] + best & 255
         return bytes(line)
 
@@ -91,8 +104,9 @@ class Png:
         return tuple(self.rows[int(2 * y)][at:at + 3])
 
     def colors(self, x0: int, y0: int, x1: int, y1: int) -> set:
-        return {self.pixel(x / 2, y / 2) for y in range(2 * y0, 2 * y1) for x in range(
-            2 * x0, 2 * x1)}
+        # Most rows are like the one before.
+        some = {row[2 * x0 * self.step:2 * x1 * self.step] for row in self.rows[2 * y0:2 * y1]}
+        return {tuple(row[i:i + 3]) for row in some for i in range(0, len(row), self.step)}
 
 
 class Tables(CommandCase):
