@@ -14,11 +14,14 @@ def is_pv(kind):
 
 
 class LiveCase(SimCase):
+    sim_host = None  # the last one
     GUEST = {"memory": 16, "ballooned": 50}
     RUN = {"working_set": 2000}
 
     def start(self, kind, run=None, **guest):
-        """A guest that is writing, on a host of its own."""
+        """A guest that is writing, on a host of its own. The one before writes no more."""
+        if self.sim_host:
+            self.sim_host.kill_guests()
         self.sim_host, self.stream = self.host(), self.image()
         self.options = dict(self.GUEST, type=kind, **guest)
         self.guest = self.sim_host.build(**self.options)

@@ -16,6 +16,7 @@ def pairings():
 
 
 class ReplicationCase(SimCase):
+    hosts = ()  # of the last pair
     MEMORY = 8
     RUN = {"working_set": 800, "rate": 60000}
 
@@ -24,8 +25,11 @@ class ReplicationCase(SimCase):
 
     def pair(self, kind="pvh", primary="xensr", secondary="xensr", run=None, guest=None,
              **options) -> Replication:
-        """Two hosts: on one a guest that is writing, on the other a new domain."""
-        here, there = self.host(), self.host()
+        """Two hosts: on one a guest that is writing, on the other a new domain. The guests of the
+        pair before write no more."""
+        for host in self.hosts:
+            host.kill_guests()
+        self.hosts = here, there = self.host(), self.host()
         saved = here.build(**dict({"type": kind, "memory": self.MEMORY}, **(guest or {})))
         here.start_guest(saved, through_suspends=True, **(self.RUN if run is None else run))
         here.await_writes(saved)
@@ -33,11 +37,12 @@ class ReplicationCase(SimCase):
                                              secondary, **options))
 
     def recorded(self, kind="pvh", primary="xensr", **options):
-        """A pair whose replication went well, and its Result with the stream."""
+        """A pair whose replication went well, its guest gone; and its Result with the stream."""
         pair = self.pair(kind, primary, primary, keep=True, **dict({"stream_type": REMUS},
                                                                    **options))
         result = pair.run()
         self.assertTrue(result.secondary.ok, result.secondary.errors)
+        pair.here.kill_guests()
         return pair, result
 
     def replay(self, kind, octets, secondary="xensr", **options):
