@@ -55,7 +55,60 @@ static const struct state_description cpu_poll_control = {
 	.name = "cpu/poll_control_msr", KNOWN_VERSION(1), KNOWN_FIELDS(cpu_poll_control_fields)};
 static const struct state_description *const cpu_subsections[] = {&cpu_poll_control};
 
-/* qemu-system-i386, the one that Xen runs. */
+/* Parts of it that lie within the width-dependent ones. */
+static const struct state_field cpu_fpu_fields[] = {
+	{.name = "hflags", .type = STATE_U32},
+	{.name = "fpuc", .type = STATE_U16},
+	{.name = "fpus_vmstate", .type = STATE_U16},
+	{.name = "fptag_vmstate", .type = STATE_U16},
+	{.name = "fpregs_format_vmstate", .type = STATE_U16},
+	{.name = "fpregs", .type = STATE_BUFFER, .size = 10, .count = 8},
+};
+static const struct state_description cpu_fpu = {.name = "x87", KNOWN_FIELDS(cpu_fpu_fields)};
+static const struct state_field cpu_modes_fields[] = {
+	{.name = "a20_mask", .type = STATE_S32},
+	{.name = "mxcsr", .type = STATE_U32},
+};
+static const struct state_description cpu_modes = {.name = "modes", KNOWN_FIELDS(cpu_modes_fields)};
+static const struct state_field cpu_events_fields[] = {
+	{.name = "smbase", .type = STATE_U32},
+	{.name = "pat", .type = STATE_U64},
+	{.name = "hflags2", .type = STATE_U32},
+	{.name = "vm_hsave", .type = STATE_U64},
+	{.name = "vm_vmcb", .type = STATE_U64},
+	{.name = "tsc_offset", .type = STATE_U64},
+	{.name = "intercept", .type = STATE_U64},
+	{.name = "intercept_cr_read", .type = STATE_U16},
+	{.name = "intercept_cr_write", .type = STATE_U16},
+	{.name = "intercept_dr_read", .type = STATE_U16},
+	{.name = "intercept_dr_write", .type = STATE_U16},
+	{.name = "intercept_exceptions", .type = STATE_U32},
+	{.name = "v_tpr", .type = STATE_U8},
+	{.name = "mtrr_fixed", .type = STATE_U64, .count = 11},
+	{.name = "mtrr_deftype", .type = STATE_U64},
+	{.name = "mtrr_var", .type = STATE_STRUCT, .count = 8, .nested = &cpu_mtrr},
+	{.name = "interrupt_injected", .type = STATE_S32},
+	{.name = "mp_state", .type = STATE_U32},
+	{.name = "tsc", .type = STATE_U64},
+	{.name = "exception_nr", .type = STATE_S32},
+	{.name = "soft_interrupt", .type = STATE_U8},
+	{.name = "nmi_injected", .type = STATE_U8},
+	{.name = "nmi_pending", .type = STATE_U8},
+	{.name = "has_error_code", .type = STATE_U8},
+	{.name = "sipi_vector", .type = STATE_U32},
+	{.name = "mcg_cap", .type = STATE_U64},
+	{.name = "mcg_status", .type = STATE_U64},
+	{.name = "mcg_ctl", .type = STATE_U64},
+	{.name = "mce_banks", .type = STATE_U64, .count = 40},
+	{.name = "tsc_aux", .type = STATE_U64},
+	{.name = "system_time_msr", .type = STATE_U64},
+	{.name = "wall_clock_msr", .type = STATE_U64},
+	{.name = "xcr0", .type = STATE_U64},
+	{.name = "xstate_bv", .type = STATE_U64},
+};
+static const struct state_description cpu_events = {.name = "MSRs and events",
+						    KNOWN_FIELDS(cpu_events_fields)};
+
 static const struct state_field cpu32_segment_fields[] = {
 	{.name = "selector", .type = STATE_U32},
 	{.name = "base", .type = STATE_U32},
@@ -64,70 +117,6 @@ static const struct state_field cpu32_segment_fields[] = {
 };
 static const struct state_description cpu32_segment = {.name = "segment",
 						       KNOWN_FIELDS(cpu32_segment_fields)};
-static const struct state_field cpu32_fields[] = {
-	{.name = "env.regs", .type = STATE_U32, .count = 8},
-	{.name = "env.eip", .type = STATE_U32},
-	{.name = "env.eflags", .type = STATE_U32},
-	{.name = "env.hflags", .type = STATE_U32},
-	{.name = "env.fpuc", .type = STATE_U16},
-	{.name = "env.fpus_vmstate", .type = STATE_U16},
-	{.name = "env.fptag_vmstate", .type = STATE_U16},
-	{.name = "env.fpregs_format_vmstate", .type = STATE_U16},
-	{.name = "env.fpregs", .type = STATE_BUFFER, .size = 10, .count = 8},
-	{.name = "env.segs", .type = STATE_STRUCT, .count = 6, .nested = &cpu32_segment},
-	{.name = "env.ldt", .type = STATE_STRUCT, .nested = &cpu32_segment},
-	{.name = "env.tr", .type = STATE_STRUCT, .nested = &cpu32_segment},
-	{.name = "env.gdt", .type = STATE_STRUCT, .nested = &cpu32_segment},
-	{.name = "env.idt", .type = STATE_STRUCT, .nested = &cpu32_segment},
-	{.name = "env.sysenter_cs", .type = STATE_U32},
-	{.name = "env.sysenter_esp", .type = STATE_U32},
-	{.name = "env.sysenter_eip", .type = STATE_U32},
-	{.name = "env.cr[0]", .type = STATE_U32},
-	{.name = "env.cr[2]", .type = STATE_U32},
-	{.name = "env.cr[3]", .type = STATE_U32},
-	{.name = "env.cr[4]", .type = STATE_U32},
-	{.name = "env.dr", .type = STATE_U32, .count = 8},
-	{.name = "env.a20_mask", .type = STATE_S32},
-	{.name = "env.mxcsr", .type = STATE_U32},
-	{.name = "env.xmm_regs[0]", .type = STATE_STRUCT, .count = 8, .nested = &cpu_half_ymm},
-	{.name = "env.smbase", .type = STATE_U32},
-	{.name = "env.pat", .type = STATE_U64},
-	{.name = "env.hflags2", .type = STATE_U32},
-	{.name = "env.vm_hsave", .type = STATE_U64},
-	{.name = "env.vm_vmcb", .type = STATE_U64},
-	{.name = "env.tsc_offset", .type = STATE_U64},
-	{.name = "env.intercept", .type = STATE_U64},
-	{.name = "env.intercept_cr_read", .type = STATE_U16},
-	{.name = "env.intercept_cr_write", .type = STATE_U16},
-	{.name = "env.intercept_dr_read", .type = STATE_U16},
-	{.name = "env.intercept_dr_write", .type = STATE_U16},
-	{.name = "env.intercept_exceptions", .type = STATE_U32},
-	{.name = "env.v_tpr", .type = STATE_U8},
-	{.name = "env.mtrr_fixed", .type = STATE_U64, .count = 11},
-	{.name = "env.mtrr_deftype", .type = STATE_U64},
-	{.name = "env.mtrr_var", .type = STATE_STRUCT, .count = 8, .nested = &cpu_mtrr},
-	{.name = "env.interrupt_injected", .type = STATE_S32},
-	{.name = "env.mp_state", .type = STATE_U32},
-	{.name = "env.tsc", .type = STATE_U64},
-	{.name = "env.exception_nr", .type = STATE_S32},
-	{.name = "env.soft_interrupt", .type = STATE_U8},
-	{.name = "env.nmi_injected", .type = STATE_U8},
-	{.name = "env.nmi_pending", .type = STATE_U8},
-	{.name = "env.has_error_code", .type = STATE_U8},
-	{.name = "env.sipi_vector", .type = STATE_U32},
-	{.name = "env.mcg_cap", .type = STATE_U64},
-	{.name = "env.mcg_status", .type = STATE_U64},
-	{.name = "env.mcg_ctl", .type = STATE_U64},
-	{.name = "env.mce_banks", .type = STATE_U64, .count = 40},
-	{.name = "env.tsc_aux", .type = STATE_U64},
-	{.name = "env.system_time_msr", .type = STATE_U64},
-	{.name = "env.wall_clock_msr", .type = STATE_U64},
-	{.name = "env.xcr0", .type = STATE_U64},
-	{.name = "env.xstate_bv", .type = STATE_U64},
-	{.name = "env.xmm_regs[1]", .type = STATE_STRUCT, .count = 8, .nested = &cpu_half_ymm},
-};
-
-/* qemu-system-x86_64 */
 static const struct state_field cpu64_segment_fields[] = {
 	{.name = "selector", .type = STATE_U32},
 	{.name = "base", .type = STATE_U64},
@@ -136,74 +125,46 @@ static const struct state_field cpu64_segment_fields[] = {
 };
 static const struct state_description cpu64_segment = {.name = "segment",
 						       KNOWN_FIELDS(cpu64_segment_fields)};
+
+/* Of two widths: registers, and how many. The parts between are the same. */
+#define CPU_FIELDS(width, segment, registers, ...)                                              \
+	{.name = "env.regs", .type = (width), .count = (registers)},                            \
+		{.name = "env.eip", .type = (width)}, {.name = "env.eflags", .type = (width)},  \
+		{.name = "env", .type = STATE_STRUCT, .nested = &cpu_fpu},                      \
+		{.name = "env.segs", .type = STATE_STRUCT, .count = 6, .nested = &(segment)},   \
+		{.name = "env.ldt", .type = STATE_STRUCT, .nested = &(segment)},                \
+		{.name = "env.tr", .type = STATE_STRUCT, .nested = &(segment)},                 \
+		{.name = "env.gdt", .type = STATE_STRUCT, .nested = &(segment)},                \
+		{.name = "env.idt", .type = STATE_STRUCT, .nested = &(segment)},                \
+		{.name = "env.sysenter_cs", .type = STATE_U32},                                 \
+		{.name = "env.sysenter_esp", .type = (width)},                                  \
+		{.name = "env.sysenter_eip", .type = (width)},                                  \
+		{.name = "env.cr[0]", .type = (width)}, {.name = "env.cr[2]", .type = (width)}, \
+		{.name = "env.cr[3]", .type = (width)}, {.name = "env.cr[4]", .type = (width)}, \
+		{.name = "env.dr", .type = (width), .count = 8},                                \
+		{.name = "env", .type = STATE_STRUCT, .nested = &cpu_modes},                    \
+		{.name = "env.xmm_regs[0]",                                                     \
+		 .type = STATE_STRUCT,                                                          \
+		 .count = (registers),                                                          \
+		 .nested = &cpu_half_ymm},                                                      \
+		__VA_ARGS__{.name = "env", .type = STATE_STRUCT, .nested = &cpu_events},        \
+	{                                                                                       \
+		.name = "env.xmm_regs[1]", .type = STATE_STRUCT, .count = (registers),          \
+		.nested = &cpu_half_ymm                                                         \
+	}
+
+/* What only long mode has. */
+#define LONG_MODE_FIELDS                                                                  \
+	{.name = "env.efer", .type = STATE_U64}, {.name = "env.star", .type = STATE_U64}, \
+		{.name = "env.lstar", .type = STATE_U64},                                 \
+		{.name = "env.cstar", .type = STATE_U64},                                 \
+		{.name = "env.fmask", .type = STATE_U64},                                 \
+		{.name = "env.kernelgsbase", .type = STATE_U64},
+
+/* qemu-system-i386, the one that Xen runs, and qemu-system-x86_64. */
+static const struct state_field cpu32_fields[] = {CPU_FIELDS(STATE_U32, cpu32_segment, 8)};
 static const struct state_field cpu64_fields[] = {
-	{.name = "env.regs", .type = STATE_U64, .count = 16},
-	{.name = "env.eip", .type = STATE_U64},
-	{.name = "env.eflags", .type = STATE_U64},
-	{.name = "env.hflags", .type = STATE_U32},
-	{.name = "env.fpuc", .type = STATE_U16},
-	{.name = "env.fpus_vmstate", .type = STATE_U16},
-	{.name = "env.fptag_vmstate", .type = STATE_U16},
-	{.name = "env.fpregs_format_vmstate", .type = STATE_U16},
-	{.name = "env.fpregs", .type = STATE_BUFFER, .size = 10, .count = 8},
-	{.name = "env.segs", .type = STATE_STRUCT, .count = 6, .nested = &cpu64_segment},
-	{.name = "env.ldt", .type = STATE_STRUCT, .nested = &cpu64_segment},
-	{.name = "env.tr", .type = STATE_STRUCT, .nested = &cpu64_segment},
-	{.name = "env.gdt", .type = STATE_STRUCT, .nested = &cpu64_segment},
-	{.name = "env.idt", .type = STATE_STRUCT, .nested = &cpu64_segment},
-	{.name = "env.sysenter_cs", .type = STATE_U32},
-	{.name = "env.sysenter_esp", .type = STATE_U64},
-	{.name = "env.sysenter_eip", .type = STATE_U64},
-	{.name = "env.cr[0]", .type = STATE_U64},
-	{.name = "env.cr[2]", .type = STATE_U64},
-	{.name = "env.cr[3]", .type = STATE_U64},
-	{.name = "env.cr[4]", .type = STATE_U64},
-	{.name = "env.dr", .type = STATE_U64, .count = 8},
-	{.name = "env.a20_mask", .type = STATE_S32},
-	{.name = "env.mxcsr", .type = STATE_U32},
-	{.name = "env.xmm_regs[0]", .type = STATE_STRUCT, .count = 16, .nested = &cpu_half_ymm},
-	{.name = "env.efer", .type = STATE_U64},
-	{.name = "env.star", .type = STATE_U64},
-	{.name = "env.lstar", .type = STATE_U64},
-	{.name = "env.cstar", .type = STATE_U64},
-	{.name = "env.fmask", .type = STATE_U64},
-	{.name = "env.kernelgsbase", .type = STATE_U64},
-	{.name = "env.smbase", .type = STATE_U32},
-	{.name = "env.pat", .type = STATE_U64},
-	{.name = "env.hflags2", .type = STATE_U32},
-	{.name = "env.vm_hsave", .type = STATE_U64},
-	{.name = "env.vm_vmcb", .type = STATE_U64},
-	{.name = "env.tsc_offset", .type = STATE_U64},
-	{.name = "env.intercept", .type = STATE_U64},
-	{.name = "env.intercept_cr_read", .type = STATE_U16},
-	{.name = "env.intercept_cr_write", .type = STATE_U16},
-	{.name = "env.intercept_dr_read", .type = STATE_U16},
-	{.name = "env.intercept_dr_write", .type = STATE_U16},
-	{.name = "env.intercept_exceptions", .type = STATE_U32},
-	{.name = "env.v_tpr", .type = STATE_U8},
-	{.name = "env.mtrr_fixed", .type = STATE_U64, .count = 11},
-	{.name = "env.mtrr_deftype", .type = STATE_U64},
-	{.name = "env.mtrr_var", .type = STATE_STRUCT, .count = 8, .nested = &cpu_mtrr},
-	{.name = "env.interrupt_injected", .type = STATE_S32},
-	{.name = "env.mp_state", .type = STATE_U32},
-	{.name = "env.tsc", .type = STATE_U64},
-	{.name = "env.exception_nr", .type = STATE_S32},
-	{.name = "env.soft_interrupt", .type = STATE_U8},
-	{.name = "env.nmi_injected", .type = STATE_U8},
-	{.name = "env.nmi_pending", .type = STATE_U8},
-	{.name = "env.has_error_code", .type = STATE_U8},
-	{.name = "env.sipi_vector", .type = STATE_U32},
-	{.name = "env.mcg_cap", .type = STATE_U64},
-	{.name = "env.mcg_status", .type = STATE_U64},
-	{.name = "env.mcg_ctl", .type = STATE_U64},
-	{.name = "env.mce_banks", .type = STATE_U64, .count = 40},
-	{.name = "env.tsc_aux", .type = STATE_U64},
-	{.name = "env.system_time_msr", .type = STATE_U64},
-	{.name = "env.wall_clock_msr", .type = STATE_U64},
-	{.name = "env.xcr0", .type = STATE_U64},
-	{.name = "env.xstate_bv", .type = STATE_U64},
-	{.name = "env.xmm_regs[1]", .type = STATE_STRUCT, .count = 16, .nested = &cpu_half_ymm},
-};
+	CPU_FIELDS(STATE_U64, cpu64_segment, 16, LONG_MODE_FIELDS)};
 
 static const struct state_description devices[] = {
 	KNOWN("timer", 2, timer_fields),
