@@ -1,28 +1,52 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A primary may die at any octet: a Remus stream of ours or stock's, cut at every one of them.
+"""A primary may die at any octet: a Remus stream of ours or stock's, cut at one after the other.
 
 cut_checkpoints.c does the restores; here the stream is recorded, with a snapshot of the guest at
 each checkpoint. The guest writes between checkpoints, so each is another state.
 """
 
+import itertools
 import os
 import subprocess
 
 import replication
 import sim
 import sim_case
+from checkpointed_stream import CheckpointedStream
 from sim_case import LONG, SimCase, needs_stock
+from stream_edit import HEADERS, PAGE
 
 CHECKPOINTS = 3
 WORKERS = 2
 CUTS_A_JOB = 1000  # as a process and a host have only so many mappings and domain ids
+# Of a page, or of a large body: so much of its front and of its end at every octet, and what is between
+# them, which is read in one call, every so often.
+FRONT, BACK, BETWEEN = 256, 64, 17
+
+
+def ranges(stream, first, end):
+    """Where to cut from one octet of a stream up to another, both included."""
+    if LONG:
+        return [range(first, end + 1)]
+    records = CheckpointedStream(stream).records
+    places = list(itertools.accumulate((len(record.octets()) for record in records),
+                                       initial=HEADERS))
+    # Pages end where their record does.
+    places = sorted({at for start, stop in itertools.pairwise(places)
+                     for at in (start, *range(stop, start, -PAGE)) if first <= at <= end})
+    found, dense = [], first
+    for start, stop in itertools.pairwise([first, *places, end]):
+        if stop - start > FRONT + BACK:
+            found += [range(dense, start + FRONT), range(start + FRONT, stop - BACK, BETWEEN)]
+            dense = stop - BACK
+    return [*found, range(dense, end + 1)]
 
 
 class Cuts(SimCase):
     maxDiff = None
 
     def record(self, primary, guest):
-        """A host, the path of a stream, and its checkpoints."""
+        """The saved domain, the path of a stream, the stream, and its checkpoints."""
         here, there = self.host(), self.host()
         saved = here.build(**guest)
         here.start_guest(saved, working_set=1, rate=2000, through_suspends=True)
@@ -36,7 +60,7 @@ class Cuts(SimCase):
         stream = self.enterContext(sim.tempfile.NamedTemporaryFile(dir=sim.TMPFS))
         stream.write(result.stream)
         stream.flush()
-        return saved, stream.name, result.checkpoints
+        return saved, stream.name, result.stream, result.checkpoints
 
     @staticmethod
     def kind(guest):
@@ -51,9 +75,10 @@ class Cuts(SimCase):
              str(guest["pages"] + 1024), path, str(cuts[0]), str(cuts[-1]), str(cuts.step), *ends],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def cut(self, guest, saved, path, checkpoints, cuts):
+    def cut(self, guest, saved, path, checkpoints, ranges_):
         """All these cuts, WORKERS jobs at a time."""
-        jobs = [cuts[i:i + CUTS_A_JOB] for i in range(0, len(cuts), CUTS_A_JOB)]
+        jobs = [cuts[i:i + CUTS_A_JOB] for cuts in ranges_
+                for i in range(0, len(cuts), CUTS_A_JOB)]
         while jobs:
             running = [self.job(guest, saved, path, checkpoints, job) for job in jobs[:WORKERS]]
             del jobs[:WORKERS]
@@ -62,13 +87,12 @@ class Cuts(SimCase):
                 self.assertEqual((worker.returncode, said), (0, ""))
 
     def sweep(self, primary, **guest):
-        """Every octet of the last two checkpoints; the image before them, which is mostly pages,
-        every so often."""
-        saved, path, checkpoints = self.record(primary, guest)
+        """All of the last two checkpoints; the image before them, which is mostly pages, every so
+        often."""
+        saved, path, stream, checkpoints = self.record(primary, guest)
         first = checkpoints[0].start
-        end = checkpoints[-1].end
-        self.cut(guest, saved, path, checkpoints, range(first, end + 1))
-        self.cut(guest, saved, path, checkpoints, range(0, first, 1 if LONG else 211))
+        self.cut(guest, saved, path, checkpoints, [
+            *ranges(stream, first, checkpoints[-1].end), range(0, first, 1 if LONG else 211)])
 
     def test_hvm(self):
         self.sweep("xensr", type="pvh", pages=16)
