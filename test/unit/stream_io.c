@@ -223,6 +223,74 @@ START_TEST(unreadable)
 }
 END_TEST
 
+/* ---- octets that come from a function ------------------------------------------------------------ */
+
+struct giver {
+	size_t at, portion;
+	int errnum; /* at the end, instead of the end */
+};
+
+static ssize_t give(void *data, void *buf, size_t len)
+{
+	struct giver *giver = data;
+	size_t now = s.len - giver->at;
+
+	if (now == 0 && giver->errnum) {
+		errno = giver->errnum;
+		return -1;
+	}
+	if (now > giver->portion)
+		now = giver->portion;
+	if (now > len)
+		now = len;
+	memcpy(buf, s.octets + giver->at, now);
+	giver->at += now;
+	return (ssize_t)now;
+}
+
+static struct xensr_ctx fetching(struct giver *giver)
+{
+	const struct xensr_reports no_reports = {0};
+	struct xensr_ctx ctx;
+
+	ctx_init(&ctx, -1, &no_reports);
+	ctx.fetch = give;
+	ctx.fetch_data = giver;
+	return ctx;
+}
+
+START_TEST(fetched)
+{
+	struct giver giver = {.portion = ways[_i].portion};
+	struct xensr_ctx ctx = fetching(&giver);
+	uint8_t *got = malloc(s.len + 1);
+	const uint8_t *front;
+
+	ck_assert_int_eq(io_peek(&ctx, 20, &front), 20);
+	ck_assert_mem_eq(front, s.octets, 20);
+	ck_assert_uint_eq(ctx.offset, 0);
+	ck_assert_int_eq(io_read(&ctx, got, s.len - 5), 0);
+	ck_assert_mem_eq(got, s.octets, s.len - 5);
+	ck_assert_int_eq(io_skip(&ctx, 2), 0);
+	ck_assert_uint_eq(ctx.offset, s.len - 3);
+	ck_assert_int_eq(io_peek(&ctx, 20, &front), 3);
+	ck_assert_int_eq(io_read(&ctx, got, 4), -1);
+	ck_assert_int_eq(ctx.err.errnum, ENODATA);
+	free(got);
+}
+END_TEST
+
+START_TEST(fetched_in_vain)
+{
+	struct giver giver = {.portion = 99, .errnum = EIO};
+	struct xensr_ctx ctx = fetching(&giver);
+
+	ck_assert_int_eq(io_skip(&ctx, s.len), 0);
+	ck_assert_int_eq(io_skip(&ctx, 1), -1);
+	ck_assert_int_eq(ctx.err.errnum, EIO);
+}
+END_TEST
+
 /* ---- damage -------------------------------------------------------------------------------------- */
 
 /*
@@ -344,6 +412,8 @@ int main(void)
 	tcase_add_test(tc, cut_everywhere);
 	tcase_add_loop_test(tc, unwritable, 0, 3);
 	tcase_add_test(tc, unreadable);
+	tcase_add_loop_test(tc, fetched, 0, COUNT(ways));
+	tcase_add_test(tc, fetched_in_vain);
 	tcase_add_test(tc, stopped_stream_is_seen);
 	tcase_add_test(tc, pipe_is_widened);
 	tcase_add_test(tc, every_bit);
