@@ -2,6 +2,7 @@
 """What simulated guests do while they are saved: write through suspends, balloon, be changed at an
 exact moment; and hosts as they were. Stock is the witness where a helper is needed."""
 
+import itertools
 import time
 
 import sim
@@ -130,8 +131,10 @@ class Ballooning(SimCase):
             with self.subTest(kind=kind):
                 host, image = self.host(), self.image()
                 guest = host.build(type=kind, memory=8, ballooned=100)
-                gone = [pfn for pfn in range(1024, 2048) if host.run("frame", host.dir, guest, pfn)
-                        .returncode][:40]
+                gone = list(itertools.islice(
+                    (pfn for pfn in range(1024, 2048)
+                     if host.run("frame", host.dir, guest, pfn).returncode), 40))
+                self.assertEqual(len(gone), 40)
                 host.balloon(guest, out=range(1, 20), in_=gone)
                 host.write(guest, gone[:20])
                 self.save("stock", host, guest, image)

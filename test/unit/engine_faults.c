@@ -51,7 +51,7 @@ static int small_stream(void)
 static const int errnos[] = {EIO, EPERM, ENOMEM};
 #define NR_ERRNOS 3
 /* More than either operation makes for the small guest: see sweeps_are_long_enough. */
-#define CALLS 80
+#define CALLS 44
 
 /* The run was good, except that a cleanup failed, which is logged. */
 static void check_cleanup_logged(int errnum)
@@ -199,7 +199,7 @@ END_TEST
 
 /* ---- memory ------------------------------------------------------------------------------ */
 
-#define ALLOCATIONS 40
+#define ALLOCATIONS 20
 
 /* After the nth allocation failed. */
 static void check_no_memory(void)
