@@ -207,6 +207,29 @@ class Damaged(ConvertCase):
         with open(older, "rb") as file:
             self.assertEqual(file.read(), b"older")
 
+    def not_restorable(self, parts, text):
+        path = self.file(parts)
+        code, _, errors = self.run_text("convert", path, os.path.join(self.folder, "out"))
+        self.assertEqual(code, DAMAGED)
+        self.assertIn(f"what comes of it cannot be restored: {text}", errors)
+        self.assertEqual(os.listdir(self.folder), ["image"])
+
+    def test_page_tables_that_cannot_be_restored(self):
+        table = struct.pack("<Q", 0x80 << 12 | 1)
+        parts = pv()
+        parts["more pages"] += built.page_data((0x11, built.L1, table))
+        at = built.offset_of(parts, "tsc") - len(built.page_data((0x11, built.L1, table)))
+        self.not_restorable(parts, f"PAGE_DATA record at offset {at}: entry 0 of the level-1 page table "
+                            "pfn 0x11 names pfn 0x80, which the stream did not bring")
+
+    def test_verify_data_that_differ(self):
+        parts = built.inserted(hvm(), "tsc", built.VERIFY + built.page_data((0x33, built.NORMAL, 1)))
+        self.not_restorable(parts, f"END record at offset {built.offset_of(parts, 'end')}: verify data: 1 "
+                            "of 1 pages differ: pfn 0x33")
+        code, _, errors = self.run_text("convert", "--drop-verify", self.file(parts),
+                                        os.path.join(self.folder, "out"))
+        self.assertEqual((code, errors), (FINE, ""))
+
     def test_emulator_of_a_pv_guest(self):
         parts = {"libxl": LIBXL, **pv(), "emulator": built.emulator(3, b"x"),
                  "last": built.record(0)}
