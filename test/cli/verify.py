@@ -507,6 +507,16 @@ class PageTables(FindingsCase):
             *(f"CHECKPOINT record at offset {self.at(parts, f'checkpoint {n}')}: the xenstore page is pfn "
               f"0x99{MISSING}" for n in (2, 3))])
 
+    def test_memory_follows_the_file(self):
+        """Pfns that lie far apart, named and never brought."""
+        tables = 400
+        parts = pv(p2m=built.p2m_frames(0, (1 << 24) - 1, *[0x10] * (1 << 15)))
+        parts["more pages"] += b"".join(built.page_data((0x11, built.L1, table(
+            *range((n * 512 + 64) * 64, (n * 512 + 576) * 64, 64)))) for n in range(tables))
+        code, octets = self.peak("verify", "-q", self.file(parts))
+        self.assertEqual(code, DAMAGED)
+        self.assertLess(octets, 110 << 20)
+
     def test_of_hvm_guests_nothing_is_looked_at(self):
         parts = built.inserted(hvm(), "tsc", built.page_data((0x20, built.NORMAL, table(0x80))))
         self.check(parts, FINE)
@@ -575,10 +585,10 @@ class VerifyData(FindingsCase):
         self.differ(self.stream((0x99, built.NORMAL, 0)), "1 of 1 pages differ: pfn 0x99")
         self.check(self.stream((0x20, built.NORMAL, 0xc1), (0x21, built.INVALID, None)), FINE)
         more = built.page_data((0x30, built.NORMAL, 1))
-        parts = built.inserted(hvm(), "tsc", more + built.VERIFY + built.page_data((0x30, built.INVALID, None)))
+        gone = built.page_data((0x30, built.INVALID, None))
+        parts = built.inserted(hvm(), "tsc", more + built.VERIFY + gone)
         self.differ(parts, "1 of 0 pages differ: pfn 0x30")
         # Gone already.
-        gone = built.page_data((0x30, built.INVALID, None))
         self.check({**parts, "new": more + gone + built.VERIFY + gone + built.page_data(
             (0x20, built.NORMAL, 0))}, FINE)
         # And come again.
@@ -630,7 +640,8 @@ class VerifyData(FindingsCase):
         octets = built.octets(self.stream((0x21, built.NORMAL, 0)))
         code, out, _ = self.run_text("verify", "-", data=octets)
         self.assertEqual(code, FINE)
-        self.assertTrue(out.endswith("; it cannot be read again, so not checked: the verify data's contents\n"), out)
+        self.assertTrue(out.endswith("; it cannot be read again, so not checked: the verify data's "
+                                     "contents\n"), out)
         self.assertEqual(self.facts("verify", "--json", "-", data=octets)[0]["unchecked"], ["verify_data"])
 
     def test_memory_follows_the_file(self):
@@ -657,7 +668,8 @@ class VerifyData(FindingsCase):
                 record.body[8 + 8 * count + 4096 + 100] ^= 2
                 report = self.facts("verify", "--json", self.file(stream.octets()), code=DAMAGED)[0]
                 self.assertEqual(report["errors"], 1)
-                self.assertRegex(report["findings"][0]["text"], r"verify data: 1 of \d+ pages differ: pfn 0x")
+                self.assertRegex(report["findings"][0]["text"],
+                                 r"verify data: 1 of \d+ pages differ: pfn 0x")
 
     def saved_debug(self, guest) -> bytes:
         host = self.host()
