@@ -36,10 +36,14 @@ class ReplicationCase(SimCase):
         return self.enterContext(Replication(here, saved, there, self.empty(there, kind), primary,
                                              secondary, **options))
 
-    def recorded(self, kind="pvh", primary="xensr", **options):
-        """A pair whose replication went well, its guest gone; and its Result with the stream."""
-        pair = self.pair(kind, primary, primary, keep=True, **dict({"stream_type": REMUS},
-                                                                   **options))
+    def recorded(self, kind="pvh", primary="xensr", checkpoints=3, **options):
+        """A pair whose replication went well, its guest gone; and its Result with the stream. In each
+        checkpoint there is memory."""
+        def write(pair):
+            pair.here.await_writes(pair.saved)
+        pair = self.pair(kind, primary, primary, keep=True, checkpoints=checkpoints,
+                         at={("primary", "checkpoint", n): write for n in range(1, checkpoints)},
+                         **dict({"stream_type": REMUS}, **options))
         result = pair.run()
         self.assertTrue(result.secondary.ok, result.secondary.errors)
         pair.here.kill_guests()
