@@ -8,7 +8,8 @@
  * version of QEMU writes for such a device when it runs without Xen, and they show in that domain what the
  * hardware's documents say: PCI headers with the ids of the parts (PCI Local Bus 3.0, 6.1), the 24
  * redirection entries of an 82093AA, the timers of an HPET (IA-PC HPET 1.0a), the CMOS with the time in BCD
- * of an MC146818, the reset state of a processor.
+ * of an MC146818, the reset state of a processor. QEMU 7.2 and 10.0, which Debian has for Xen 4.17 and
+ * 4.20, describe machines of the age of Xen's alike.
  */
 #ifndef XENSR_LIB_DEVICE_KNOWN_DEVICES_H
 #define XENSR_LIB_DEVICE_KNOWN_DEVICES_H

@@ -68,7 +68,7 @@ informed() {
     [ $memory_off -ge -64 ] && [ $memory_off -le 64 ]
 }
 
-# listed: the list goes to the end, and has as many records as info counts.
+# listed: the list goes to the end, and has as many records as info counts, and the fields of all devices.
 listed() {
     ends 0 ls "$image" || return
     reason="ls: the last line is $(tail -n 1 "$look/out")"
@@ -76,7 +76,12 @@ listed() {
     counted=$(awk '/"pages":/ { exit } /"count":/ { sum += $2 } END { print sum }' "$look/facts")
     lines=$(grep -c '^ *[0-9]\{1,\} *[0-9]\{1,\}  [A-Z]' "$look/out")
     reason="ls: $lines records, info counts $counted"
-    [ "$lines" = "$counted" ]
+    [ "$lines" = "$counted" ] || return
+    # Every device of Xen's machine is described.
+    [ "$type" = hvm ] || return 0
+    reason="ls: no device state, or $(grep SECTION_FULL "$look/out" | grep -v 'known device')"
+    [ "$(grep -c 'SECTION_FULL.*known device' "$look/out")" -gt 10 ] &&
+        [ "$(grep -c SECTION_FULL "$look/out")" = "$(grep -c 'SECTION_FULL.*known device' "$look/out")" ]
 }
 
 # cores_agree: all of busy's memory is in each layout, at the same pfns. $busy_pfn is where its first
