@@ -35,13 +35,16 @@ static size_t container_octets(const struct walk_record *record)
 	return record->place.length - sizeof(struct wire_emulator);
 }
 
-/* What the container says of its fields is for people; a restore does not read it. */
+/*
+ * What the container says of its fields is for people; a restore does not read it. That it is no device
+ * of those that we can describe is not the container's fault.
+ */
 static int check_element(void *data, const struct savevm_listed *listed)
 {
 	const struct savevm_element *element = &listed->element;
 	const char *kind = savevm_kind_name(element->kind);
 
-	if (listed->note && !listed->described)
+	if (listed->misdescribed)
 		walk_find(data, WALK_WARNING, "in the device model's state, %s at offset %zu: %s",
 			  kind ? kind : "unknown", element->offset, listed->note);
 	return 0;

@@ -35,6 +35,15 @@ static const struct state_field apic_fields[] = {
 	{.name = "timer_expiry", .type = STATE_S64},
 };
 
+static const struct state_field apic_sipi_fields[] = {
+	{.name = "sipi_vector", .type = STATE_S32},
+	{.name = "wait_for_sipi", .type = STATE_S32},
+};
+/* Of processors that wait for their start. */
+static const struct state_description apic_sipi = {
+	.name = "apic_sipi", KNOWN_VERSION(1), KNOWN_FIELDS(apic_sipi_fields)};
+static const struct state_description *const apic_subsections[] = {&apic_sipi};
+
 static const struct state_field cpu_half_ymm_fields[] = {
 	{.name = "low", .type = STATE_U64},
 	{.name = "high", .type = STATE_U64},
@@ -169,7 +178,10 @@ static const struct state_field cpu64_fields[] = {
 static const struct state_description devices[] = {
 	KNOWN("timer", 2, timer_fields),
 	KNOWN("cpu_common", 1, cpu_common_fields),
-	KNOWN("apic", 3, apic_fields),
+	{.name = "apic",
+	 KNOWN_VERSION(3),
+	 KNOWN_FIELDS(apic_fields),
+	 KNOWN_SUBSECTIONS(apic_subsections)},
 	{.name = "cpu",
 	 KNOWN_VERSION(12),
 	 KNOWN_FIELDS(cpu32_fields),

@@ -138,6 +138,17 @@ static int begin_search(struct list *list, struct stream *stream)
 	return search(list, stream, SEARCH_NO_FOOTERS, true);
 }
 
+/* What is wrong with the container's own description matters more than what is with ours. Returns false. */
+static bool does_not_fit(struct list *list, enum savevm_end how, const char *why)
+{
+	if (!list->listed.misdescribed) {
+		snprintf(list->note, sizeof(list->note), "the %s does not fit: %.200s",
+			 savevm_end_name(how), why);
+		list->listed.note = list->note;
+	}
+	return false;
+}
+
 /* Whether the description fits the section's data; then its end is set. */
 static bool fits(struct list *list, struct stream *stream,
 		 const struct state_description *description, enum savevm_end how)
@@ -147,21 +158,17 @@ static bool fits(struct list *list, struct stream *stream,
 	const struct savevm_section *section = &listed->element.section;
 	struct cursor in = stream->reader.in;
 	struct xensr_ctx trial;
+	char where[64];
 
 	ctx_init(&trial, -1, &none);
-	if (description_load(description, NULL, section->version_id, &in, NULL, NULL, &trial) < 0) {
-		snprintf(list->note, sizeof(list->note), "the %s does not fit: %.200s",
-			 savevm_end_name(how), trial.err.text);
-		listed->note = list->note;
-		return false;
-	}
+	if (description_load(description, NULL, section->version_id, &in, NULL, NULL, &trial) < 0)
+		return does_not_fit(list, how, trial.err.text);
 	if (!savevm_search_confirms(&stream->search, in.pos, section->id)) {
-		snprintf(list->note, sizeof(list->note),
-			 "the %s does not fit: no end of the section at offset %zu",
-			 savevm_end_name(how), in.pos);
-		listed->note = list->note;
-		return false;
+		snprintf(where, sizeof(where), "no end of the section at offset %zu", in.pos);
+		return does_not_fit(list, how, where);
 	}
+	if (!listed->misdescribed)
+		listed->note = NULL; /* of a layout that the device has not */
 	listed->end = how;
 	listed->data_length = in.pos - listed->data_offset;
 	return true;
@@ -172,7 +179,6 @@ static const struct state_description *described_by(struct list *list, struct st
 	const struct savevm_section *section = &list->listed.element.section;
 	const struct vmdescription_device *device;
 	const struct state_description *known = NULL;
-	const char *note;
 
 	if (list->listed.element.kind != SAVEVM_SECTION_FULL)
 		return NULL;
@@ -180,14 +186,12 @@ static const struct state_description *described_by(struct list *list, struct st
 		device = next_described(list, section);
 		if (device && fits(list, stream, device->description, SAVEVM_END_VMDESCRIPTION))
 			return device->description;
+		list->listed.misdescribed = device != NULL;
 		list->misfits += device != NULL;
 	}
-	note = list->listed.note;
 	while ((known = known_device_next(section, known))) {
-		if (fits(list, stream, known, SAVEVM_END_KNOWN_DEVICE)) {
-			list->listed.note = note; /* layouts that it has not do not matter */
+		if (fits(list, stream, known, SAVEVM_END_KNOWN_DEVICE))
 			break;
-		}
 	}
 	return known;
 }
@@ -272,8 +276,10 @@ static int list_other(struct list *list, struct stream *stream)
 {
 	const struct savevm_element element = list->listed.element;
 
-	if (element.kind == SAVEVM_VMDESCRIPTION && *list->vmdescription_note)
+	if (element.kind == SAVEVM_VMDESCRIPTION && *list->vmdescription_note) {
 		list->listed.note = list->vmdescription_note;
+		list->listed.misdescribed = true;
+	}
 	list->listed.length = stream->reader.in.pos - element.offset;
 	if (give_element(list) < 0)
 		return -1;

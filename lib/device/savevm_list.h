@@ -33,6 +33,7 @@ struct savevm_listed {
 			    * first is taken */
 	bool described;    /* its fields follow */
 	const char *note;  /* why a description was not used, for people; or NULL */
+	bool misdescribed; /* that was the container's own */
 };
 
 /* Both may be NULL. Anything but 0 ends the listing. */

@@ -153,14 +153,16 @@ class QemuState(unittest.TestCase):
                     self.assertEqual({e[2] for e in elements}, {"SECTION_FULL", "EOF"})
 
     def test_known_devices_are_what_is_described(self):
+        smp = ("-smp", "2")  # the second waits to be started
         for qemu in QEMU_I386, QEMU:
             for machine in "pc", "pc-i440fx-3.1":
                 with self.subTest(qemu, machine=machine):
                     described = {(s.name, s.instance): s
-                                 for s in self.described(machine, qemu=qemu)}
-                    path = self.saved("xen", machine, *NO_FOOTERS, qemu=qemu)
+                                 for s in self.described(machine, *smp, qemu=qemu)}
+                    path = self.saved("xen", machine, *NO_FOOTERS, *smp, qemu=qemu)
                     known = [s for s in self.whole(path)[1] if s.end == "known device"]
                     self.assertEqual({s.name.split("/")[-1] for s in known}, KNOWN)
+                    self.assertEqual(sum(s.name == "apic" for s in known), 2)
                     for section in known:
                         self.same_fields(section, described[section.name, section.instance])
 
