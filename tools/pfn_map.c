@@ -52,6 +52,7 @@ static int make_room(struct pfn_map *map)
 		return 0;
 	if (map->room == 0)
 		more.seed = pfn_map_seed();
+	more.last_number = 0;
 	more.room = map->room ? 2 * map->room : FIRST_ROOM;
 	more.leaves = calloc(more.room, sizeof(*more.leaves));
 	if (!more.leaves)
@@ -77,19 +78,37 @@ unsigned pfn_map_get(const struct pfn_map *map, uint64_t pfn)
 	return place_of(map, pfn / LEAF_PFNS + 1)->values >> shift_of(pfn) & 15;
 }
 
+/* The same as place_of. A place that was free stays so until another leaf is asked for. */
+static struct pfn_map_leaf *place_again(struct pfn_map *map, uint64_t number)
+{
+	if (map->last_number != number) {
+		map->last = (size_t)(place_of(map, number) - map->leaves);
+		map->last_number = number;
+	}
+	return &map->leaves[map->last];
+}
+
 int pfn_map_set(struct pfn_map *map, uint64_t pfn, unsigned value)
 {
 	uint64_t number = pfn / LEAF_PFNS + 1;
-	unsigned before = pfn_map_get(map, pfn);
 	struct pfn_map_leaf *leaf;
+	unsigned before;
 
+	if (map->room == 0 && value == 0)
+		return 0;
+	if (map->room == 0 && make_room(map))
+		return -1;
+	leaf = place_again(map, number);
+	before = leaf->values >> shift_of(pfn) & 15;
 	if (before == value)
 		return (int)before;
-	if (make_room(map))
-		return -1;
-	leaf = place_of(map, number);
-	map->used += leaf->number == 0;
-	leaf->number = number;
+	if (leaf->number == 0) {
+		if (make_room(map))
+			return -1;
+		leaf = place_again(map, number);
+		leaf->number = number;
+		map->used++;
+	}
 	leaf->values ^= (uint64_t)(before ^ value) << shift_of(pfn);
 	return (int)before;
 }

@@ -16,7 +16,9 @@ struct pfn_map_leaf;
 struct pfn_map {
 	struct pfn_map_leaf *leaves; /* a hash table, by pfn */
 	size_t room, used;
-	uint64_t seed; /* so that no file can choose pfns that all meet at one place */
+	uint64_t last_number; /* the leaf that was asked for last, 0 if none */
+	size_t last;          /* and its place, as neighbours are mostly asked for in a row */
+	uint64_t seed;        /* so that no file can choose pfns that all meet at one place */
 };
 
 /* An all-zero pfn_map has 0 for each pfn. Releases to that; idempotent. */
