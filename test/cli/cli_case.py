@@ -153,3 +153,20 @@ class CliCase(sim_case.SimCase):
 
 
 main = sim_case.main
+
+
+class FindingsCase(CliCase):
+    """What xensr verify finds."""
+
+    def check(self, parts, code, *texts, options=()):
+        """Each finding in its order, as severity and text."""
+        path = self.file(parts)
+        report = self.facts("verify", "--json", *options, path, code=code)[0]
+        found = [f"{f['severity']}: {f['text']}" for f in report["findings"]]
+        self.assertEqual(found, list(texts))
+        self.assertEqual(report["errors"], sum(t.startswith("error") for t in texts))
+        self.assertEqual(report["verdict"], ("fine", "warnings", "damaged")[code])
+        return report
+
+    def at(self, parts, name) -> int:
+        return built.offset_of(parts, name)

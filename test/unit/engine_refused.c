@@ -36,6 +36,17 @@ static void run(void)
 	close(fd);
 }
 
+/* A small image, and this call of the function is refused. */
+static void run_refused(enum fake_fn fn, unsigned nth, int errnum)
+{
+	stream_begin(&s);
+	stream_finish(&s, SPECIAL);
+	fake.fail_fn = fn;
+	fake.fail_fn_at = nth;
+	fake.fail_errno = errnum;
+	run();
+}
+
 /* ---- memory that does not exist ---------------------------------------------------------- */
 
 START_TEST(more_than_max_pages)
@@ -174,12 +185,7 @@ START_TEST(context_refused)
 {
 	uint8_t context[FAKE_CONTEXT];
 
-	stream_begin(&s);
-	stream_finish(&s, SPECIAL);
-	fake.fail_fn = FN_CONTEXT_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EINVAL;
-	run();
+	run_refused(FN_CONTEXT_SET, 1, EINVAL);
 	harness_failed(EINVAL, "Xen refused the HVM context of %u octets: Invalid argument",
 		       context_make(context));
 	ck_assert_uint_eq(fake.calls[FN_MAP_RESOURCE], 0);
@@ -188,12 +194,7 @@ END_TEST
 
 START_TEST(param_refused)
 {
-	stream_begin(&s);
-	stream_finish(&s, SPECIAL);
-	fake.fail_fn = FN_PARAM_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EEXIST;
-	run();
+	run_refused(FN_PARAM_SET, 1, EEXIST);
 	harness_failed(EEXIST, "cannot set HVM parameter 1 to 0x800: File exists");
 	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 1);
 	ck_assert_uint_eq(fake.calls[FN_CONTEXT_SET], 0);
@@ -202,12 +203,7 @@ END_TEST
 
 START_TEST(tsc_refused)
 {
-	stream_begin(&s);
-	stream_finish(&s, SPECIAL);
-	fake.fail_fn = FN_TSC_SET;
-	fake.fail_fn_at = 1;
-	fake.fail_errno = EOPNOTSUPP;
-	run();
+	run_refused(FN_TSC_SET, 1, EOPNOTSUPP);
 	harness_failed(EOPNOTSUPP,
 		       "cannot set the TSC of domain 7 (mode 1, 2400000 kHz): Operation not "
 		       "supported");
@@ -217,12 +213,7 @@ END_TEST
 
 START_TEST(clear_refused)
 {
-	stream_begin(&s);
-	stream_finish(&s, SPECIAL);
-	fake.fail_fn = FN_CLEAR;
-	fake.fail_fn_at = 2;
-	fake.fail_errno = EINVAL;
-	run();
+	run_refused(FN_CLEAR, 2, EINVAL);
 	harness_failed(EINVAL, "cannot clear the console page, pfn 0x801: Invalid argument");
 	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 0);
 }
