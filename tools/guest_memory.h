@@ -22,9 +22,7 @@ enum memory_fact {
 struct guest_memory {
 	struct pfn_map facts;
 
-	struct memory_place *places; /* a hash table, by pfn */
-	size_t room, used;
-	uint64_t seed;
+	struct number_table places; /* the offset of each pfn's content */
 	struct noted_record *noted; /* PAGE_DATA records; their places are known up to `indexed` */
 	size_t nr_noted, noted_room, indexed;
 };

@@ -2,113 +2,175 @@
 #include "pfn_map.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
-#include <time.h>
-#include <sys/random.h>
+#include <stddef.h>
 
-#define XXH_INLINE_ALL /* the header is all that is needed */
-#include <xxhash.h>
+#include "pages.h"
 
-#define LEAF_PFNS  16u
-#define FIRST_ROOM 1024u
-
-/* 16 aligned pfns, the first of which has its value in the lowest bits. */
-struct pfn_map_leaf {
-	uint64_t number; /* pfn / LEAF_PFNS + 1; 0: the place is free */
-	uint64_t values;
-};
+/* A digit for each pfn of a leaf. */
+#define EACH_PFN 0x1111111111111111u
 
 void pfn_map_release(struct pfn_map *map)
 {
-	free(map->leaves);
-	*map = (struct pfn_map){0};
-}
-
-/* Where the leaf is, or the free place where it belongs. There is always a free one. */
-static struct pfn_map_leaf *place_of(const struct pfn_map *map, uint64_t number)
-{
-	size_t i = XXH3_64bits_withSeed(&number, sizeof(number), map->seed) & (map->room - 1);
-
-	while (map->leaves[i].number && map->leaves[i].number != number)
-		i = (i + 1) & (map->room - 1);
-	return &map->leaves[i];
-}
-
-uint64_t pfn_map_seed(void)
-{
-	uint64_t seed;
-
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed))
-		return seed;
-	return (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)&seed;
-}
-
-/* One leaf more must leave a quarter of the places free. */
-static int make_room(struct pfn_map *map)
-{
-	struct pfn_map more = *map;
-
-	if (map->used < map->room / 4 * 3)
-		return 0;
-	if (map->room == 0)
-		more.seed = pfn_map_seed();
-	more.last_number = 0;
-	more.room = map->room ? 2 * map->room : FIRST_ROOM;
-	more.leaves = calloc(more.room, sizeof(*more.leaves));
-	if (!more.leaves)
-		return -1;
-	for (size_t i = 0; i < map->room; i++) {
-		if (map->leaves[i].number)
-			*place_of(&more, map->leaves[i].number) = map->leaves[i];
-	}
-	free(map->leaves);
-	*map = more;
-	return 0;
+	number_table_release(&map->leaves);
+	number_table_release(&map->blocks);
 }
 
 static unsigned shift_of(uint64_t pfn)
 {
-	return (unsigned)(pfn % LEAF_PFNS) * 4;
+	return (unsigned)(pfn % PFN_MAP_LEAF) * 4;
+}
+
+/* What all of its pfns have in common, or NULL. */
+static uint64_t *find_block(const struct pfn_map *map, uint64_t pfn)
+{
+	uint64_t *block = number_table_find(&map->blocks, pfn / PFN_MAP_BLOCK);
+
+	return block && *block ? block : NULL;
 }
 
 unsigned pfn_map_get(const struct pfn_map *map, uint64_t pfn)
 {
-	if (map->room == 0)
-		return 0;
-	return place_of(map, pfn / LEAF_PFNS + 1)->values >> shift_of(pfn) & 15;
+	const uint64_t *found = find_block(map, pfn);
+
+	if (found)
+		return (unsigned)*found - 1;
+	found = number_table_find(&map->leaves, pfn / PFN_MAP_LEAF);
+	return found ? *found >> shift_of(pfn) & 15 : 0;
 }
 
-/* The same as place_of. A place that was free stays so until another leaf is asked for. */
-static struct pfn_map_leaf *place_again(struct pfn_map *map, uint64_t number)
+/* A bit for each value in a leaf. */
+static uint32_t values_in(uint64_t leaf)
 {
-	if (map->last_number != number) {
-		map->last = (size_t)(place_of(map, number) - map->leaves);
-		map->last_number = number;
+	uint32_t values = 0;
+
+	if (leaf == (leaf & 15) * EACH_PFN)
+		return 1u << (leaf & 15);
+	for (unsigned shift = 0; shift < 64; shift += 4)
+		values |= 1u << (leaf >> shift & 15);
+	return values;
+}
+
+/* mask: the bits of the pfns in question. */
+static int change_leaf(struct pfn_map *map, uint64_t number, uint64_t mask, unsigned clear,
+		       unsigned set, uint64_t *was)
+{
+	uint64_t *leaf = number_table_find(&map->leaves, number);
+	uint64_t now;
+
+	*was = leaf ? *leaf : 0;
+	now = (*was & ~(mask & clear * EACH_PFN)) | (mask & set * EACH_PFN);
+	if (now == *was)
+		return 0;
+	leaf = leaf ? leaf : number_table_put(&map->leaves, number);
+	if (!leaf)
+		return -1;
+	*leaf = now;
+	return 0;
+}
+
+/* From now on its pfns have values of their own. */
+static int split_block(struct pfn_map *map, uint64_t pfn, uint64_t *block)
+{
+	uint64_t first = pfn / PFN_MAP_BLOCK * (PFN_MAP_BLOCK / PFN_MAP_LEAF);
+
+	for (unsigned i = 0; i < PFN_MAP_BLOCK / PFN_MAP_LEAF; i++) {
+		uint64_t *leaf = number_table_put(&map->leaves, first + i);
+
+		if (!leaf)
+			return -1;
+		*leaf = (*block - 1) * EACH_PFN;
 	}
-	return &map->leaves[map->last];
+	*block = 0;
+	return 0;
+}
+
+/* One pfn, or a leaf. */
+static int change_few(struct pfn_map *map, uint64_t first, unsigned count, unsigned clear,
+		      unsigned set, uint32_t *before)
+{
+	uint64_t mask = count == 1 ? 15ull << shift_of(first) : UINT64_MAX;
+	uint64_t *block = find_block(map, first);
+	uint64_t was;
+
+	if (block) {
+		unsigned value = (unsigned)*block - 1;
+
+		*before |= 1u << value;
+		if (((value & ~clear) | set) == value)
+			return 0;
+		if (split_block(map, first, block))
+			return -1;
+	}
+	if (change_leaf(map, first / PFN_MAP_LEAF, mask, clear, set, &was))
+		return -1;
+	*before |= count == 1 ? 1u << (was >> shift_of(first) & 15) : values_in(was);
+	return 0;
+}
+
+/* Whatever its leaves had, all of the block's pfns have one value now. */
+static int put_block(struct pfn_map *map, uint64_t first, unsigned value)
+{
+	uint64_t *block = number_table_put(&map->blocks, first / PFN_MAP_BLOCK);
+
+	if (!block)
+		return -1;
+	*block = value + 1;
+	return 0;
+}
+
+int pfn_map_change(struct pfn_map *map, uint64_t first, unsigned count, unsigned clear,
+		   unsigned set, uint32_t *before)
+{
+	uint32_t unasked = 0;
+	uint32_t *was = before ? before : &unasked;
+	uint64_t *block;
+
+	*was = 0;
+	if (count < PFN_MAP_BLOCK)
+		return change_few(map, first, count, clear, set, was);
+	block = find_block(map, first);
+	if (block) {
+		unsigned value = (unsigned)*block - 1;
+
+		*was = 1u << value;
+		*block = ((value & ~clear) | set) + 1;
+		return 0;
+	}
+	if (map->leaves.used == 0) {
+		*was = 1u << 0;
+		return set ? put_block(map, first, set) : 0;
+	}
+	if (clear == 15 && !before)
+		return put_block(map, first, set);
+	for (uint64_t pfn = first; pfn < first + count; pfn += PFN_MAP_LEAF) {
+		if (change_few(map, pfn, PFN_MAP_LEAF, clear, set, was))
+			return -1;
+	}
+	return 0;
 }
 
 int pfn_map_set(struct pfn_map *map, uint64_t pfn, unsigned value)
 {
-	uint64_t number = pfn / LEAF_PFNS + 1;
-	struct pfn_map_leaf *leaf;
-	unsigned before;
+	uint32_t before;
 
-	if (map->room == 0 && value == 0)
-		return 0;
-	if (map->room == 0 && make_room(map))
-		return -1;
-	leaf = place_again(map, number);
-	before = leaf->values >> shift_of(pfn) & 15;
-	if (before == value)
-		return (int)before;
-	if (leaf->number == 0) {
-		if (make_room(map))
-			return -1;
-		leaf = place_again(map, number);
-		leaf->number = number;
-		map->used++;
-	}
-	leaf->values ^= (uint64_t)(before ^ value) << shift_of(pfn);
-	return (int)before;
+	return pfn_map_change(map, pfn, 1, 15, value, &before) ? -1 : __builtin_ctz(before);
+}
+
+/* Its length is a constant wherever it is called, so that it costs next to nothing for each entry. */
+static inline bool is_run(const uint64_t *entries, unsigned length)
+{
+	uint64_t differ = page_entry_pfn(entries[0]) % length;
+
+	for (unsigned i = 0; i < length; i++)
+		differ |= entries[i] ^ (entries[0] + i);
+	return differ == 0;
+}
+
+unsigned pfn_map_run(const uint64_t *entries, uint32_t count)
+{
+	if (count < PFN_MAP_LEAF || !is_run(entries, PFN_MAP_LEAF))
+		return 1;
+	if (count < PFN_MAP_BLOCK || !is_run(entries, PFN_MAP_BLOCK))
+		return PFN_MAP_LEAF;
+	return PFN_MAP_BLOCK;
 }

@@ -6,19 +6,18 @@
 #ifndef XENSR_TOOLS_PFN_MAP_H
 #define XENSR_TOOLS_PFN_MAP_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "error.h"
+#include "number_table.h"
 
-struct pfn_map_leaf;
+/* Aligned ranges of so many pfns are changed at one stroke. */
+#define PFN_MAP_LEAF  16u
+#define PFN_MAP_BLOCK 256u
 
 struct pfn_map {
-	struct pfn_map_leaf *leaves; /* a hash table, by pfn */
-	size_t room, used;
-	uint64_t last_number; /* the leaf that was asked for last, 0 if none */
-	size_t last;          /* and its place, as neighbours are mostly asked for in a row */
-	uint64_t seed;        /* so that no file can choose pfns that all meet at one place */
+	struct number_table leaves; /* 16 values, four bits each, the first pfn's in the lowest */
+	struct number_table blocks; /* 1 more than the value that each pfn has; 0: ask the leaves */
 };
 
 /* An all-zero pfn_map has 0 for each pfn. Releases to that; idempotent. */
@@ -26,10 +25,21 @@ void pfn_map_release(struct pfn_map *map);
 
 unsigned pfn_map_get(const struct pfn_map *map, uint64_t pfn);
 
-/* For a hash of pfns: a number that no file can know. */
-uint64_t pfn_map_seed(void);
-
 /* The value (0 … 15) of a pfn from now on. Returns the one before, or -1 (out of memory). */
 int pfn_map_set(struct pfn_map *map, uint64_t pfn, unsigned value) MUST_CHECK;
+
+/*
+ * In the values of `count` pfns from first on, clear some bits and then set some. count is 1, or
+ * PFN_MAP_LEAF or PFN_MAP_BLOCK and first a multiple of it. *before, if not NULL, gets a bit for each
+ * value that one of them had. Returns 0, or -1 (out of memory).
+ */
+int pfn_map_change(struct pfn_map *map, uint64_t first, unsigned count, unsigned clear,
+		   unsigned set, uint32_t *before) MUST_CHECK;
+
+/*
+ * How many of the next entries of a PAGE_DATA record, of which there are some, pfn_map_change can take
+ * at once: 1, PFN_MAP_LEAF or PFN_MAP_BLOCK, of one type and with their pfns in order. So it is with most.
+ */
+unsigned pfn_map_run(const uint64_t *entries, uint32_t count);
 
 #endif

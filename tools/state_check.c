@@ -119,16 +119,20 @@ static int take_types(struct state_check *state, struct walk *walk,
 {
 	bool narrow = is_pv(walk) && walk->image->guest_width == 4;
 	const uint64_t *entries = record->entries;
+	uint32_t count = record->place.count;
+	unsigned run;
 
-	for (uint32_t i = 0; entries && i < record->place.count; i++) {
+	for (uint32_t i = 0; i < count; i += run) {
 		enum page_type type = page_entry_type(entries[i]);
 		uint64_t pfn = page_entry_pfn(entries[i]);
-		bool populated = page_type_is_populated(type);
-		int before = pfn_map_set(&state->types, pfn, populated ? type + 1u : 0);
+		uint32_t before = 0;
 
-		if (before < 0)
+		run = pfn_map_run(entries + i, count - i);
+		if (pfn_map_change(&state->types, pfn, run, 15,
+				   page_type_is_populated(type) ? type + 1u : 0,
+				   is_pv(walk) ? &before : NULL))
 			return -1;
-		state->p2m_is_new |= before == PAGE_NORMAL + 1 && type != PAGE_NORMAL;
+		state->p2m_is_new |= type != PAGE_NORMAL && before >> (PAGE_NORMAL + 1) & 1;
 		if (!narrow || page_type_level(type) <= pv_layout_of(4).levels)
 			continue;
 		walk_find(walk, WALK_ERROR,
