@@ -31,6 +31,8 @@ static const char help[] =
 	"\n"
 	"      --checkpointed  a checkpointed stream is expected (else its first CHECKPOINT "
 	"tells)\n"
+	"      --quick         do not read what is not looked at: finds no unreadable sector,\n"
+	"                      and compares no checksums\n"
 	"      --tee           pass standard input on to standard output, octet for octet;\n"
 	"                      the findings go to standard error\n"
 	"      --json          print the findings as JSON\n"
@@ -43,7 +45,7 @@ static const char help[] =
 #define FINDINGS_MOST 10000
 
 struct options {
-	bool checkpointed, tee, json, quiet;
+	bool checkpointed, quick, tee, json, quiet;
 };
 
 struct verify {
@@ -57,6 +59,7 @@ struct verify {
 	json_t *findings; /* --json */
 	uint64_t errors, warnings, records, pages;
 	uint64_t more; /* findings that --json leaves out */
+	bool has_checksums;
 	bool no_memory;
 };
 
@@ -66,6 +69,8 @@ static int take_record(void *data, const struct walk_record *record)
 
 	verify->records++;
 	verify->pages += record->place.data_pages;
+	verify->has_checksums |=
+		record->place.layer == LAYER_DOMAIN && record->place.type == REC_CHECKSUM;
 	if (!state_check_record(&verify->state, &verify->walk, record) &&
 	    (!emulator_state_is_known(record) || !emulator_state_check(&verify->walk, record)))
 		return 0;
@@ -147,21 +152,50 @@ static const char *const verdicts[] = {
 	[EXIT_DAMAGED] = "damaged",
 };
 
-/* By bit of enum state_unchecked. */
+/* What could have been looked at, and was not. */
+enum unchecked {
+	UNCHECKED_START_INFO,
+	UNCHECKED_VERIFY_DATA,
+	UNCHECKED_CHECKSUMS,
+	UNCHECKED_CONTENTS,
+	UNCHECKED_END
+};
+
 static const struct {
 	const char *key, *text;
-} unchecked[] = {
-	{"start_info", "the pages that the start info names"},
-	{"verify_data", "the verify data's contents"},
+} unchecked[UNCHECKED_END] = {
+	[UNCHECKED_START_INFO] = {"start_info", "the pages that the start info names"},
+	[UNCHECKED_VERIFY_DATA] = {"verify_data", "the verify data's contents"},
+	[UNCHECKED_CHECKSUMS] = {"checksums", "the checksums"},
+	[UNCHECKED_CONTENTS] = {"contents", "whether all of it can be read"},
 };
-#define UNCHECKED (sizeof(unchecked) / sizeof(*unchecked))
 
-static void print_unchecked(const struct verify *verify)
+static bool is_unchecked(const struct verify *verify, const struct source *source,
+			 enum unchecked what)
 {
-	const char *before = "; it cannot be read again, so not checked: ";
+	bool sought = source->skip == SKIP_SEEK;
 
-	for (unsigned i = 0; i < UNCHECKED; i++) {
-		if (!(verify->state.unchecked >> i & 1))
+	switch (what) {
+	case UNCHECKED_START_INFO:
+		return verify->state.unchecked & STATE_START_INFO;
+	case UNCHECKED_VERIFY_DATA:
+		return verify->state.unchecked & STATE_VERIFY_DATA;
+	case UNCHECKED_CHECKSUMS:
+		return sought && verify->has_checksums;
+	case UNCHECKED_CONTENTS:
+		return sought;
+	default:
+		return false;
+	}
+}
+
+static void print_unchecked(const struct verify *verify, const struct source *source)
+{
+	const char *before = source->seekable ? "; not checked, being quick: "
+					      : "; it cannot be read again, so not checked: ";
+
+	for (unsigned i = 0; i < UNCHECKED_END; i++) {
+		if (!is_unchecked(verify, source, i))
 			continue;
 		fprintf(verify->out, "%s%s", before, unchecked[i].text);
 		before = ", ";
@@ -169,12 +203,12 @@ static void print_unchecked(const struct verify *verify)
 }
 
 /* NULL without memory. */
-static json_t *json_unchecked(const struct verify *verify)
+static json_t *json_unchecked(const struct verify *verify, const struct source *source)
 {
 	json_t *keys = json_array();
 
-	for (unsigned i = 0; i < UNCHECKED; i++) {
-		if ((verify->state.unchecked >> i & 1) &&
+	for (unsigned i = 0; i < UNCHECKED_END; i++) {
+		if (is_unchecked(verify, source, i) &&
 		    json_array_append_new(keys, json_string(unchecked[i].key))) {
 			json_decref(keys);
 			return NULL;
@@ -183,7 +217,7 @@ static json_t *json_unchecked(const struct verify *verify)
 	return keys;
 }
 
-static void print_summary(const struct verify *verify, uint64_t octets)
+static void print_summary(const struct verify *verify, const struct source *source)
 {
 	char size[SIZE_TEXT];
 
@@ -192,25 +226,26 @@ static void print_summary(const struct verify *verify, uint64_t octets)
 		fprintf(verify->out, "%" PRIu64 " errors, %" PRIu64 " warnings; ", verify->errors,
 			verify->warnings);
 	fprintf(verify->out, "%" PRIu64 " records, %" PRIu64 " pages, %s", verify->records,
-		verify->pages, size_text(size, octets));
+		verify->pages, size_text(size, source->ctx.offset));
 	if (verify->image.checkpoints)
 		fprintf(verify->out, ", %u complete checkpoints", verify->image.checkpoints);
 	if (verify->walk.sums.records)
 		fprintf(verify->out, ", %" PRIu64 " checksums match", verify->walk.sums.records);
-	print_unchecked(verify);
+	print_unchecked(verify, source);
 	fputc('\n', verify->out);
 }
 
-static json_t *json_summary(struct verify *verify, uint64_t octets)
+static json_t *json_summary(struct verify *verify, const struct source *source)
 {
 	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:o}", "file",
 			 json_text(verify->path), "verdict", verdicts[verdict(verify)], "errors",
 			 (json_int_t)verify->errors, "warnings", (json_int_t)verify->warnings,
 			 "records", (json_int_t)verify->records, "pages", (json_int_t)verify->pages,
-			 "octets", (json_int_t)octets, "checkpoints",
+			 "octets", (json_int_t)source->ctx.offset, "checkpoints",
 			 (json_int_t)verify->image.checkpoints, "checksums",
 			 (json_int_t)verify->walk.sums.records, "findings", verify->findings,
-			 "more", (json_int_t)verify->more, "unchecked", json_unchecked(verify));
+			 "more", (json_int_t)verify->more, "unchecked",
+			 json_unchecked(verify, source));
 }
 
 /*
@@ -286,8 +321,11 @@ static int verify_file(const struct options *options, const char *path, json_t *
 	int code = EXIT_TROUBLE;
 
 	progress_begin(&verify.progress, path, options->quiet || options->json || options->tee);
-	if (source_open(&source, path, SKIP_READ))
+	if (source_open(&source, path, options->quick ? SKIP_SEEK : SKIP_READ))
 		goto failed;
+	/* A pipe is read anyway. */
+	if (!source.seekable)
+		source.skip = SKIP_READ;
 	source.moved = moved;
 	source.moved_data = &verify.progress;
 	if (options->tee)
@@ -302,9 +340,9 @@ static int verify_file(const struct options *options, const char *path, json_t *
 	progress_end(&verify.progress);
 	code = verdict(&verify);
 	if (options->json)
-		*fact = json_summary(&verify, source.ctx.offset);
+		*fact = json_summary(&verify, &source);
 	else if (!options->quiet)
-		print_summary(&verify, source.ctx.offset);
+		print_summary(&verify, &source);
 	goto out;
 failed:
 	progress_end(&verify.progress);
@@ -349,6 +387,7 @@ int cmd_verify(int argc, char **argv)
 	struct options options = {0};
 	const struct option_place places[] = {
 		{"checkpointed", .flag = &options.checkpointed},
+		{"quick", .flag = &options.quick},
 		{"tee", .flag = &options.tee},
 		{"json", .flag = &options.json},
 		{"quiet", 'q', .flag = &options.quiet},

@@ -55,7 +55,7 @@ int source_open(struct source *source, const char *path, enum source_skip skip)
 	source->buffer = malloc(BUFFER_SIZE);
 	if (!source->buffer)
 		return ctx_fail_errno(&source->ctx, ENOMEM, "no room for a buffer");
-	if (skip == SKIP_READ)
+	if (skip == SKIP_READ || !source->seekable)
 		source->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	return 0;
 }

@@ -34,7 +34,7 @@ struct source {
 	enum source_skip skip;
 	int tee_fd;      /* or -1 */
 	bool tee_failed; /* the reader downstream is gone, or its disk is full */
-	int null_fd;     /* /dev/null for SKIP_READ, or -1 */
+	int null_fd;     /* /dev/null for what is read, but not looked at, or -1 */
 	struct page_in page_in;
 	bool no_splice;  /* the kernel will not move octets between these two */
 	bool at_end;     /* the end of input has been seen */

@@ -6,7 +6,7 @@ _xensr_options() {
 	case $1 in
 	info) echo --json --quiet --help ;;
 	ls) echo --fields --json --help ;;
-	verify) echo --checkpointed --tee --json --quiet --help ;;
+	verify) echo --checkpointed --quick --tee --json --quiet --help ;;
 	cat) echo --pfn= --record= --checkpoint= --help ;;
 	hexdump) echo --pfn= --checkpoint= --help ;;
 	core) echo --format= --raw --checkpoint= --quiet --help ;;

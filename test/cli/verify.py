@@ -291,16 +291,49 @@ class Findings(FindingsCase):
         code, out, _ = self.run_text("verify", path)
         self.assertEqual(code, FINE)
         self.assertRegex(out, r", [2-9] checksums match\n$")
-        with open(path, "r+b") as file:
-            file.seek(1 << 20)
-            octet = file.read(1)[0]
-            file.seek(1 << 20)
-            file.write(bytes([octet ^ 4]))
+        self.damage(path, 1 << 20)
         report = self.facts("verify", "--json", path, code=DAMAGED)[0]
         self.assertEqual(report["errors"], 1)
         self.assertRegex(report["findings"][0]["text"],
                          r"^CHECKSUM record at offset \d+: does not match: there is damage between "
                          r"offset \d+ and \d+$")
+
+    def test_quick(self):
+        """What is not read is not found, and that is said; of a pipe all is read."""
+        path = self.saved_with_checksums()
+        self.damage(path, 1 << 20)
+        code, out, errors = self.run_text("verify", "--quick", path)
+        self.assertEqual((code, errors), (FINE, ""))
+        self.assertTrue(out.endswith("; not checked, being quick: the checksums, whether all of it can be read\n"),
+                        out)
+        report = self.facts("verify", "--quick", "--json", path)[0]
+        self.assertEqual(report["unchecked"], ["checksums", "contents"])
+        slow = self.facts("verify", "--json", path, code=DAMAGED)[0]
+        self.assertEqual(slow["unchecked"], [])
+        for what in ("octets", "records", "pages"):
+            self.assertEqual(report[what], slow[what])
+        with open(path, "rb") as file:
+            piped = self.facts("verify", "--quick", "--json", "-", data=file.read(), code=DAMAGED)[0]
+        self.assertEqual({**piped, "file": path}, slow)
+
+    def test_quick_finds_what_it_reads(self):
+        parts = hvm(tsc=built.tsc_info(16))
+        whole = built.octets(hvm())
+        for octets, code in ((built.octets(parts), DAMAGED), (whole[:-3], DAMAGED), (whole + b"more", DIFFERENT),
+                             (whole[:self.at(hvm(), "pages") + 5000], DAMAGED)):
+            path = self.file(octets)
+            slow = self.facts("verify", "--json", path, code=code)[0]
+            quick = self.facts("verify", "--quick", "--json", path, code=code)[0]
+            self.assertTrue(slow["findings"])
+            self.assertEqual(quick, {**slow, "unchecked": ["contents"]})
+
+    @staticmethod
+    def damage(path, offset):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            octet = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([octet ^ 4]))
 
     def saved_with_checksums(self) -> str:
         path = self.folder + "/summed"
