@@ -131,6 +131,20 @@ int guest_memory_note(struct guest_memory *memory, uint64_t offset, uint32_t cou
 	return 0;
 }
 
+/* From entry `done` of a noted record on. Returns how many, or -1 with the error set. */
+static int64_t read_some(struct source *source, const struct noted_record *record, uint32_t done,
+			 uint64_t some[ENTRIES_AT_ONCE])
+{
+	uint32_t n = record->count - done;
+
+	if (n > ENTRIES_AT_ONCE)
+		n = ENTRIES_AT_ONCE;
+	if (source_read_again(source, some, n * sizeof(*some),
+			      record->offset + done * sizeof(*some)))
+		return -1;
+	return n;
+}
+
 /* One of those that were noted, a part at a time. */
 static int index_record(struct guest_memory *memory, struct source *source,
 			const struct noted_record *record, bool take_too)
@@ -139,19 +153,16 @@ static int index_record(struct guest_memory *memory, struct source *source,
 	uint64_t some[ENTRIES_AT_ONCE];
 
 	for (uint32_t done = 0; done < record->count;) {
-		uint32_t n = record->count - done;
+		int64_t n = read_some(source, record, done, some);
 
-		if (n > ENTRIES_AT_ONCE)
-			n = ENTRIES_AT_ONCE;
-		if (source_read_again(source, some, n * sizeof(*some),
-				      record->offset + done * sizeof(*some)))
+		if (n < 0)
 			return -1;
-		if (guest_memory_place(memory, some, n, pages) ||
-		    (take_too && guest_memory_take(memory, some, n, UINT64_MAX)))
+		if (guest_memory_place(memory, some, (uint32_t)n, pages) ||
+		    (take_too && guest_memory_take(memory, some, (uint32_t)n, UINT64_MAX)))
 			return ctx_fail_errno(&source->ctx, ENOMEM, "no room for where pages are");
 		for (uint32_t i = 0; i < n; i++)
 			pages += page_type_has_data(page_entry_type(some[i])) ? PAGE_OCTETS : 0;
-		done += n;
+		done += (uint32_t)n;
 	}
 	return 0;
 }
@@ -162,5 +173,54 @@ int guest_memory_index(struct guest_memory *memory, struct source *source, bool 
 		if (index_record(memory, source, &memory->noted[memory->indexed], take_too))
 			return -1;
 	}
+	return 0;
+}
+
+/* *offset stays as it is if the pfn's content is not in the record. */
+static int seek_in_record(struct source *source, const struct noted_record *record, uint64_t pfn,
+			  uint64_t *offset)
+{
+	uint64_t pages = record->offset + record->count * sizeof(uint64_t);
+	uint64_t some[ENTRIES_AT_ONCE];
+
+	for (uint32_t done = 0; done < record->count;) {
+		int64_t n = read_some(source, record, done, some);
+
+		if (n < 0)
+			return -1;
+		for (uint32_t i = 0; i < n; i++) {
+			if (!page_type_has_data(page_entry_type(some[i])))
+				continue;
+			if (page_entry_pfn(some[i]) == pfn)
+				*offset = pages;
+			pages += PAGE_OCTETS;
+		}
+		done += (uint32_t)n;
+	}
+	return 0;
+}
+
+int guest_memory_seek(struct guest_memory *memory, struct source *source, uint64_t pfn,
+		      uint64_t *offset)
+{
+	/* For a second pfn each record would have to be read again. */
+	if (memory->indexed || memory->nr_noted == 0 ||
+	    (memory->seeking && memory->sought != pfn)) {
+		if (guest_memory_index(memory, source, false))
+			return -1;
+		*offset = guest_memory_offset(memory, pfn);
+		return 0;
+	}
+	*offset = 0;
+	for (size_t i = memory->nr_noted; i > memory->sought_to && !*offset; i--) {
+		if (seek_in_record(source, &memory->noted[i - 1], pfn, offset))
+			return -1;
+	}
+	if (!*offset)
+		*offset = memory->sought_offset;
+	memory->seeking = true;
+	memory->sought = pfn;
+	memory->sought_offset = *offset;
+	memory->sought_to = memory->nr_noted;
 	return 0;
 }

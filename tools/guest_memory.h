@@ -8,6 +8,8 @@
 #ifndef XENSR_TOOLS_GUEST_MEMORY_H
 #define XENSR_TOOLS_GUEST_MEMORY_H
 
+#include <stdbool.h>
+
 #include "pfn_map.h"
 #include "source.h"
 
@@ -25,6 +27,11 @@ struct guest_memory {
 	struct number_table places; /* the offset of each pfn's content */
 	struct noted_record *noted; /* PAGE_DATA records; their places are known up to `indexed` */
 	size_t nr_noted, noted_room, indexed;
+
+	/* Of one pfn the place is known without that: among the first `sought_to` noted records. */
+	bool seeking;
+	uint64_t sought, sought_offset;
+	size_t sought_to;
 };
 
 /* An all-zero guest_memory has no memory. Releases to that; idempotent. */
@@ -62,7 +69,14 @@ int guest_memory_note(struct guest_memory *memory, uint64_t offset, uint32_t cou
 int guest_memory_index(struct guest_memory *memory, struct source *source,
 		       bool take_too) MUST_CHECK;
 
-/* Offset in the file of a pfn's content as it came last, 0 if none ever came. */
+/* Offset in the file of a pfn's content as it came last, 0 if none ever came. Of what is indexed. */
 uint64_t guest_memory_offset(const struct guest_memory *memory, uint64_t pfn);
+
+/*
+ * The same of all that was noted: mostly one pfn is asked for again and again, for which nothing has to be
+ * indexed. Returns 0, or -1 with source->ctx's error set.
+ */
+int guest_memory_seek(struct guest_memory *memory, struct source *source, uint64_t pfn,
+		      uint64_t *offset) MUST_CHECK;
 
 #endif

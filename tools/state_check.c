@@ -401,12 +401,11 @@ static int read_start_info(struct state_check *state, struct walk *walk, start_i
 		state->unchecked |= STATE_START_INFO;
 		return 0;
 	}
-	if (find_pages(state, walk))
+	if (guest_memory_seek(&state->memory, walk->source,
+			      PV_GET(&layout, (const vcpu_guest_context_any_t *)state->registers[0],
+				     user_regs.edx),
+			      &offset))
 		return -1;
-	offset = guest_memory_offset(&state->memory,
-				     PV_GET(&layout,
-					    (const vcpu_guest_context_any_t *)state->registers[0],
-					    user_regs.edx));
 	if (offset && source_read_again(walk->source, info, sizeof(*info), offset))
 		return -1;
 	return 1;
