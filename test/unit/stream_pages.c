@@ -211,6 +211,46 @@ START_TEST(more_than_there_are)
 }
 END_TEST
 
+/* Entries are looked at several at a time: with one of another kind among them, wherever it is. */
+START_TEST(one_among_many)
+{
+	static const uint64_t runs[] = {0, 0xdull << 60, 0xeull << 60, 0xfull << 60};
+	static const uint64_t others[] = {0,          0xdull << 60, 0xeull << 60, 0xfull << 60,
+					  5ull << 60, PFN_LIMIT_X86};
+	const struct xensr_reports none = {0};
+	uint64_t entries[70];
+	uint32_t with_data, populated;
+
+	ctx_init(&ctx, -1, &none);
+	for (uint32_t at = 0; at < COUNT(entries); at++) {
+		const uint64_t run = runs[at % COUNT(runs)], other = others[_i] | 0x123;
+
+		for (uint32_t i = 0; i < COUNT(entries); i++)
+			entries[i] = i == at ? other : run | i;
+		/* Of each length that has it. */
+		for (uint32_t count = at + 1; count <= COUNT(entries); count++) {
+			uint32_t alike = count - 1;
+			int rc = pages_check_entries(&ctx, GUEST_X86_HVM, entries, count,
+						     &with_data, &populated);
+
+			if (_i >= 4) {
+				ck_assert_int_eq(rc, -1);
+				ck_assert_ptr_nonnull(
+					strstr(ctx.err.text, _i == 4 ? "pfn 0x123 is unknown"
+								     : "pfn 0x10000000123"));
+				error_init(&ctx.err);
+				continue;
+			}
+			ck_assert_int_eq(rc, 0);
+			ck_assert_uint_eq(with_data, alike * (run >> 60 == 0) + (other >> 60 == 0));
+			ck_assert_uint_eq(populated,
+					  alike * (run >> 60 == 0 || run >> 60 == 0xe) +
+						  (other >> 60 == 0 || other >> 60 == 0xe));
+		}
+	}
+}
+END_TEST
+
 START_TEST(left_behind)
 {
 	at_pages();
@@ -234,5 +274,6 @@ int main(void)
 	tcase_add_loop_test(tc, portions, 0, 5);
 	tcase_add_test(tc, more_than_there_are);
 	tcase_add_test(tc, left_behind);
+	tcase_add_loop_test(tc, one_among_many, 0, 6);
 	return unit_main(suite, tc);
 }
