@@ -169,15 +169,19 @@ static int parse_body(struct xensr_ctx *ctx, struct wire_checksum *record, const
 	return 0;
 }
 
-/* What was found against what was added up. */
+/* What was found against what was added up; now: NULL if nothing was. */
 static int compare(struct xensr_ctx *ctx, struct checksum_reader *sums,
 		   const struct wire_checksum *now, const struct wire_checksum *record)
 {
-	if (record->covered != now->covered)
+	uint64_t covered = now ? now->covered : ctx->record_offset - sums->start;
+
+	if (record->covered != covered)
 		return ctx_fail(ctx, EBADMSG,
 				"says that it covers %" PRIu64 " octets, %" PRIu64
 				" came before it",
-				record->covered, now->covered);
+				record->covered, covered);
+	if (!now)
+		return 0;
 	if (memcmp(record->digest, now->digest, sizeof(now->digest)) != 0)
 		return ctx_fail(ctx, EBADMSG,
 				"does not match: there is damage between offset %" PRIu64
@@ -212,9 +216,16 @@ int checksum_read_first(struct xensr_ctx *ctx, struct checksum_reader *sums, con
 	checksum_add(ctx->sum, front, front_octets);
 	now = checksum_record(ctx->sum, CHECKSUM_FIRST);
 	checksum_add(ctx->sum, body, length); /* a multiple of 8: no padding */
-	sums->good_to = ctx->record_offset - now.covered;
+	sums->start = sums->good_to = ctx->record_offset - now.covered;
 	sums->state = CHECKSUM_CHECKED;
-	return compare(ctx, sums, &now, &record);
+	if (compare(ctx, sums, &now, &record))
+		return -1;
+	if (sums->frames_only) {
+		sums->records = 0;
+		checksum_free(ctx->sum);
+		ctx->sum = NULL;
+	}
+	return 0;
 }
 
 int checksum_read_next(struct xensr_ctx *ctx, struct checksum_reader *sums,

@@ -61,9 +61,12 @@ struct checksum_reader {
 		CHECKSUM_CHECKED, /* ctx->sum is fed with what is read */
 		CHECKSUM_UNKNOWN, /* of an algorithm that we do not know: passed over */
 	} state;
-	bool begun;         /* a record has come: none can announce them any more */
-	bool closed;        /* the last one has come: END must follow */
+	bool begun;  /* a record has come: none can announce them any more */
+	bool closed; /* the last one has come: END must follow */
+	/* Set by who passes over what lies between: of those after the first no digest is compared. */
+	bool frames_only;
 	uint32_t algorithm; /* announced */
+	uint64_t start;     /* offset of the stream, once announced */
 	uint64_t good_to;   /* what lies before this offset is as it was written */
 	uint64_t records;   /* that were right */
 };
@@ -85,7 +88,7 @@ int checksum_read_length(struct xensr_ctx *ctx, uint32_t length) MUST_CHECK;
 int checksum_read_first(struct xensr_ctx *ctx, struct checksum_reader *sums, const void *front,
 			size_t front_octets, const void *body, uint32_t length) MUST_CHECK;
 
-/* A later one. now: checksum_record() when its body was not read yet. */
+/* A later one. now: checksum_record() when its body was not read yet; NULL with frames_only. */
 int checksum_read_next(struct xensr_ctx *ctx, struct checksum_reader *sums,
 		       const struct wire_checksum *now, const void *body,
 		       uint32_t length) MUST_CHECK;

@@ -32,7 +32,7 @@ static const char help[] =
 	"      --checkpointed  a checkpointed stream is expected (else its first CHECKPOINT "
 	"tells)\n"
 	"      --quick         do not read what is not looked at: finds no unreadable sector,\n"
-	"                      and compares no checksums\n"
+	"                      and compares no checksum but the first\n"
 	"      --tee           pass standard input on to standard output, octet for octet;\n"
 	"                      the findings go to standard error\n"
 	"      --json          print the findings as JSON\n"
@@ -59,7 +59,6 @@ struct verify {
 	json_t *findings; /* --json */
 	uint64_t errors, warnings, records, pages;
 	uint64_t more; /* findings that --json leaves out */
-	bool has_checksums;
 	bool no_memory;
 };
 
@@ -69,8 +68,6 @@ static int take_record(void *data, const struct walk_record *record)
 
 	verify->records++;
 	verify->pages += record->place.data_pages;
-	verify->has_checksums |=
-		record->place.layer == LAYER_DOMAIN && record->place.type == REC_CHECKSUM;
 	if (!state_check_record(&verify->state, &verify->walk, record) &&
 	    (!emulator_state_is_known(record) || !emulator_state_check(&verify->walk, record)))
 		return 0;
@@ -131,6 +128,7 @@ static const struct walk_ops ops = {
 	.wanted = wanted,
 	.page = take_page,
 	.finding = take_finding,
+	.checksums = true,
 	.legacy = legacy_walk,
 };
 
@@ -166,24 +164,22 @@ static const struct {
 } unchecked[UNCHECKED_END] = {
 	[UNCHECKED_START_INFO] = {"start_info", "the pages that the start info names"},
 	[UNCHECKED_VERIFY_DATA] = {"verify_data", "the verify data's contents"},
-	[UNCHECKED_CHECKSUMS] = {"checksums", "the checksums"},
+	[UNCHECKED_CHECKSUMS] = {"checksums", "whether the checksums match"},
 	[UNCHECKED_CONTENTS] = {"contents", "whether all of it can be read"},
 };
 
 static bool is_unchecked(const struct verify *verify, const struct source *source,
 			 enum unchecked what)
 {
-	bool sought = source->skip == SKIP_SEEK;
-
 	switch (what) {
 	case UNCHECKED_START_INFO:
 		return verify->state.unchecked & STATE_START_INFO;
 	case UNCHECKED_VERIFY_DATA:
 		return verify->state.unchecked & STATE_VERIFY_DATA;
 	case UNCHECKED_CHECKSUMS:
-		return sought && verify->has_checksums;
+		return verify->walk.sums.state == CHECKSUM_CHECKED && verify->walk.sums.frames_only;
 	case UNCHECKED_CONTENTS:
-		return sought;
+		return source->sought;
 	default:
 		return false;
 	}
@@ -323,7 +319,7 @@ static int verify_file(const struct options *options, const char *path, json_t *
 	progress_begin(&verify.progress, path, options->quiet || options->json || options->tee);
 	if (source_open(&source, path, options->quick ? SKIP_SEEK : SKIP_READ))
 		goto failed;
-	/* A pipe is read anyway. */
+	/* What cannot be sought is read anyway. */
 	if (!source.seekable)
 		source.skip = SKIP_READ;
 	source.moved = moved;

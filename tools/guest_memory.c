@@ -203,9 +203,10 @@ static int seek_in_record(struct source *source, const struct noted_record *reco
 int guest_memory_seek(struct guest_memory *memory, struct source *source, uint64_t pfn,
 		      uint64_t *offset)
 {
-	/* For a second pfn each record would have to be read again. */
-	if (memory->indexed || memory->nr_noted == 0 ||
-	    (memory->seeking && memory->sought != pfn)) {
+	bool second = memory->sought_to && memory->sought != pfn;
+
+	/* For a second pfn each record would be read again. Of a legacy image all places are known. */
+	if (memory->indexed || memory->nr_noted == 0 || second) {
 		if (guest_memory_index(memory, source, false))
 			return -1;
 		*offset = guest_memory_offset(memory, pfn);
@@ -218,7 +219,6 @@ int guest_memory_seek(struct guest_memory *memory, struct source *source, uint64
 	}
 	if (!*offset)
 		*offset = memory->sought_offset;
-	memory->seeking = true;
 	memory->sought = pfn;
 	memory->sought_offset = *offset;
 	memory->sought_to = memory->nr_noted;

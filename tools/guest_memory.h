@@ -2,13 +2,15 @@
 /*
  * What a restore would know of each pfn while the stream comes, and where in the file its content is.
  *
- * The content's places are found when they are first asked for, by reading the entries of the records
- * noted so far once more: of most images they never are. Memory follows what is in the file.
+ * Where content is, is found when it is first asked for, by reading the entries of the records noted so
+ * far once more: for one pfn without keeping what the others say, for a second one by an index. Of most
+ * images it never is. Memory follows what is in the file.
  */
 #ifndef XENSR_TOOLS_GUEST_MEMORY_H
 #define XENSR_TOOLS_GUEST_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "pfn_map.h"
 #include "source.h"
@@ -28,8 +30,7 @@ struct guest_memory {
 	struct noted_record *noted; /* PAGE_DATA records; their places are known up to `indexed` */
 	size_t nr_noted, noted_room, indexed;
 
-	/* Of one pfn the place is known without that: among the first `sought_to` noted records. */
-	bool seeking;
+	/* Of one pfn the place is known without that, among the first `sought_to` noted records. */
 	uint64_t sought, sought_offset;
 	size_t sought_to;
 };

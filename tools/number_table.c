@@ -40,12 +40,12 @@ static uint64_t random_seed(void)
 	return (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)&seed;
 }
 
-/* One more must leave half of the places free: the way to one that is not there is short, then. */
+/* One more must leave a quarter of the places free. */
 static int make_room(struct number_table *table)
 {
 	struct number_table more = *table;
 
-	if (table->used < table->room / 2)
+	if (table->used < table->room / 4 * 3)
 		return 0;
 	if (table->room == 0)
 		more.seed = random_seed();
@@ -62,21 +62,38 @@ static int make_room(struct number_table *table)
 	return 0;
 }
 
+/* As place_of(), where there is at least one key. */
+static struct number_place *place_at_once(const struct number_table *table, uint64_t key)
+{
+	struct number_place *last = &table->places[table->last];
+
+	return last->key == key + 1 ? last : place_of(table, key);
+}
+
 uint64_t *number_table_find(const struct number_table *table, uint64_t key)
 {
 	struct number_place *place;
 
 	if (table->used == 0)
 		return NULL;
-	place = &table->places[table->last];
-	if (place->key != key + 1)
-		place = place_of(table, key);
+	place = place_at_once(table, key);
+	return place->key ? &place->number : NULL;
+}
+
+uint64_t *number_table_turn_to(struct number_table *table, uint64_t key)
+{
+	struct number_place *place;
+
+	if (table->used == 0)
+		return NULL;
+	place = place_at_once(table, key);
+	table->last = (size_t)(place - table->places);
 	return place->key ? &place->number : NULL;
 }
 
 uint64_t *number_table_put(struct number_table *table, uint64_t key)
 {
-	uint64_t *number = number_table_find(table, key);
+	uint64_t *number = number_table_turn_to(table, key);
 	struct number_place *place;
 
 	if (number)

@@ -20,19 +20,11 @@ static unsigned shift_of(uint64_t pfn)
 	return (unsigned)(pfn % PFN_MAP_LEAF) * 4;
 }
 
-/* What all of its pfns have in common, or NULL. */
-static uint64_t *find_block(const struct pfn_map *map, uint64_t pfn)
-{
-	uint64_t *block = number_table_find(&map->blocks, pfn / PFN_MAP_BLOCK);
-
-	return block && *block ? block : NULL;
-}
-
 unsigned pfn_map_get(const struct pfn_map *map, uint64_t pfn)
 {
-	const uint64_t *found = find_block(map, pfn);
+	const uint64_t *found = number_table_find(&map->blocks, pfn / PFN_MAP_BLOCK);
 
-	if (found)
+	if (found && *found)
 		return (unsigned)*found - 1;
 	found = number_table_find(&map->leaves, pfn / PFN_MAP_LEAF);
 	return found ? *found >> shift_of(pfn) & 15 : 0;
@@ -50,11 +42,19 @@ static uint32_t values_in(uint64_t leaf)
 	return values;
 }
 
+/* What all of its pfns have in common, or NULL. */
+static uint64_t *turn_to_block(struct pfn_map *map, uint64_t pfn)
+{
+	uint64_t *block = number_table_turn_to(&map->blocks, pfn / PFN_MAP_BLOCK);
+
+	return block && *block ? block : NULL;
+}
+
 /* mask: the bits of the pfns in question. */
 static int change_leaf(struct pfn_map *map, uint64_t number, uint64_t mask, unsigned clear,
 		       unsigned set, uint64_t *was)
 {
-	uint64_t *leaf = number_table_find(&map->leaves, number);
+	uint64_t *leaf = number_table_turn_to(&map->leaves, number);
 	uint64_t now;
 
 	*was = leaf ? *leaf : 0;
@@ -89,7 +89,7 @@ static int change_few(struct pfn_map *map, uint64_t first, unsigned count, unsig
 		      unsigned set, uint32_t *before)
 {
 	uint64_t mask = count == 1 ? 15ull << shift_of(first) : UINT64_MAX;
-	uint64_t *block = find_block(map, first);
+	uint64_t *block = turn_to_block(map, first);
 	uint64_t was;
 
 	if (block) {
@@ -105,6 +105,17 @@ static int change_few(struct pfn_map *map, uint64_t first, unsigned count, unsig
 		return -1;
 	*before |= count == 1 ? 1u << (was >> shift_of(first) & 15) : values_in(was);
 	return 0;
+}
+
+/* Has any pfn of the block a place among the leaves? */
+static bool has_leaf(const struct pfn_map *map, uint64_t first)
+{
+	for (uint64_t pfn = first; map->leaves.used && pfn < first + PFN_MAP_BLOCK;
+	     pfn += PFN_MAP_LEAF) {
+		if (number_table_find(&map->leaves, pfn / PFN_MAP_LEAF))
+			return true;
+	}
+	return false;
 }
 
 /* Whatever its leaves had, all of the block's pfns have one value now. */
@@ -128,7 +139,7 @@ int pfn_map_change(struct pfn_map *map, uint64_t first, unsigned count, unsigned
 	*was = 0;
 	if (count < PFN_MAP_BLOCK)
 		return change_few(map, first, count, clear, set, was);
-	block = find_block(map, first);
+	block = turn_to_block(map, first);
 	if (block) {
 		unsigned value = (unsigned)*block - 1;
 
@@ -136,12 +147,12 @@ int pfn_map_change(struct pfn_map *map, uint64_t first, unsigned count, unsigned
 		*block = ((value & ~clear) | set) + 1;
 		return 0;
 	}
-	if (map->leaves.used == 0) {
+	if (clear == 15 && !before && (set || map->leaves.used))
+		return put_block(map, first, set);
+	if (!has_leaf(map, first)) {
 		*was = 1u << 0;
 		return set ? put_block(map, first, set) : 0;
 	}
-	if (clear == 15 && !before)
-		return put_block(map, first, set);
 	for (uint64_t pfn = first; pfn < first + count; pfn += PFN_MAP_LEAF) {
 		if (change_few(map, pfn, PFN_MAP_LEAF, clear, set, was))
 			return -1;
@@ -161,6 +172,8 @@ static inline bool is_run(const uint64_t *entries, unsigned length)
 {
 	uint64_t differ = page_entry_pfn(entries[0]) % length;
 
+	if (entries[length - 1] - entries[0] != length - 1)
+		return false;
 	for (unsigned i = 0; i < length; i++)
 		differ |= entries[i] ^ (entries[0] + i);
 	return differ == 0;

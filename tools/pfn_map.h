@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A number from 0 to 15 for each pfn. Memory follows the pfns that have one other than 0, wherever
- * they lie: a file decides on its pfns, but not on more memory than a few times its own size.
+ * A number from 0 to 15 for each pfn. Memory follows the pfns that have had one other than 0, wherever
+ * they lie, and blocks changed since: a file decides on its pfns, but not on more memory than some
+ * times its own size, and that only if no two of them are neighbours.
  */
 #ifndef XENSR_TOOLS_PFN_MAP_H
 #define XENSR_TOOLS_PFN_MAP_H

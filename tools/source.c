@@ -316,6 +316,7 @@ static ssize_t pass_over(struct source *source, uint64_t len)
 			source->octets > source->fetched ? source->octets - source->fetched : 0;
 
 		got = (ssize_t)(len < left ? len : left);
+		source->sought |= got > 0;
 		note_moved(source, (uint64_t)got);
 		return got;
 	}

@@ -32,6 +32,7 @@ struct source {
 	bool seekable;
 	uint64_t octets; /* of the file; UINT64_MAX: not known */
 	enum source_skip skip;
+	bool sought;     /* something was passed over that was not read */
 	int tee_fd;      /* or -1 */
 	bool tee_failed; /* the reader downstream is gone, or its disk is full */
 	int null_fd;     /* /dev/null for what is read, but not looked at, or -1 */

@@ -64,6 +64,11 @@ struct walk_ops {
 		     const uint8_t *octets);
 	int (*finding)(void *data, const struct walk_finding *finding);
 	/*
+	 * What CHECKSUM records say is to be checked: all of it if the source reads all, else what can
+	 * be seen of them alone.
+	 */
+	bool checksums;
+	/*
 	 * A legacy image begins here: legacy_walk, for who wants to see what is in it. Returns 0, or -1
 	 * as walk_run does.
 	 */
@@ -84,9 +89,8 @@ struct walk {
 	/* walk_domain's */
 	struct phase phase;
 	bool domain_begun, domain_ended;
-	uint32_t checkpoints; /* CHECKPOINT records so far */
-	struct checksum_reader
-		sums; /* of a source that reads all; what was added up is in its ctx */
+	uint32_t checkpoints;        /* CHECKPOINT records so far */
+	struct checksum_reader sums; /* with ops->checksums; what was added up is in source->ctx */
 	uint8_t front[STREAM_HEADERS + sizeof(struct wire_record_header)];
 
 	/* walk_libxl's */

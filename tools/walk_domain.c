@@ -275,6 +275,7 @@ static int check_checksum(struct walk *walk, const struct wire_checksum *now, ui
 	bool first = !walk->sums.begun;
 	int rc;
 
+	walk->sums.frames_only = walk->source->skip == SKIP_SEEK;
 	if (first)
 		rc = checksum_read_first(ctx, &walk->sums, walk->front, sizeof(walk->front),
 					 walk->body.octets, length);
@@ -314,8 +315,7 @@ static int walk_checksum(struct walk *walk, struct walk_record *record,
 	record->body = walk->body.octets;
 	if (walk->phase.checkpointed)
 		walk_find(walk, WALK_WARNING, "is not looked at in a checkpointed stream");
-	else if (walk->source->skip == SKIP_READ &&
-		 check_checksum(walk, ctx->sum ? &now : NULL, length)) {
+	else if (walk->ops->checksums && check_checksum(walk, ctx->sum ? &now : NULL, length)) {
 		record->good = false;
 		if (walk_tell_error(walk))
 			return -1;

@@ -166,7 +166,18 @@ class FindingsCase(CliCase):
         self.assertEqual(found, list(texts))
         self.assertEqual(report["errors"], sum(t.startswith("error") for t in texts))
         self.assertEqual(report["verdict"], ("fine", "warnings", "damaged")[code])
+        self.assertEqual(report["unchecked"], [])
+        self.check_quick(path, report, options)
         return report
+
+    def check_quick(self, path, report, options):
+        """Where no content is damaged it finds the same."""
+        quick = self.facts("verify", "--quick", "--json", *options, path,
+                           code=("fine", "warnings", "damaged").index(report["verdict"]))[0]
+        self.assertIn(quick.pop("unchecked"), ([], ["contents"], ["checksums", "contents"]))
+        for what, fact in quick.items():
+            if what != "checksums":
+                self.assertEqual(fact, report[what])
 
     def at(self, parts, name) -> int:
         return built.offset_of(parts, name)

@@ -169,6 +169,10 @@ START_TEST(one_pfn)
 		ck_assert_int_eq(guest_memory_seek(&memory, &source, 99, &offset), 0);
 		ck_assert_uint_eq(offset, last_offset[99]);
 		ck_assert_uint_eq(memory.indexed, RECORDS);
+		/* And the first again. */
+		at = add_record(&memory, &random, at);
+		ck_assert_int_eq(guest_memory_seek(&memory, &source, pfns[k], &offset), 0);
+		ck_assert_uint_eq(offset, pfns[k] < PFNS ? last_offset[pfns[k]] : 0);
 		guest_memory_release(&memory);
 		end();
 	}
