@@ -92,6 +92,16 @@ void ctx_log(struct xensr_ctx *ctx, enum xensr_level level, const char *fmt, ...
 	ctx->reports.log(ctx->reports.data, level, -1, text);
 }
 
+void ctx_log_skipped(struct xensr_ctx *ctx, uint32_t type, uint32_t octets)
+{
+	if (ctx->skipped++ >= CTX_SKIPPED_TOLD)
+		return;
+	ctx_log(ctx, XENSR_LOG_DETAIL,
+		"skipped %s of type %#x and %u octets at offset %" PRIu64 "%s", ctx->what, type,
+		octets, ctx->record_offset,
+		ctx->skipped == CTX_SKIPPED_TOLD ? "; of any more nothing is said" : "");
+}
+
 void ctx_progress(struct xensr_ctx *ctx, const char *what, uint64_t done, uint64_t total)
 {
 	uint64_t step = total / 100;
@@ -111,6 +121,7 @@ void ctx_take_over(struct xensr_ctx *ctx, const struct xensr_ctx *part)
 {
 	ctx->offset = part->offset;
 	ctx->peer_gone |= part->peer_gone;
+	ctx->skipped = part->skipped;
 	if (!error_is_set(&ctx->err))
 		ctx->err = part->err;
 }

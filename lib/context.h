@@ -39,6 +39,8 @@ struct xensr_ctx {
 	uint32_t record_type; /* or XENSR_NO_RECORD */
 	uint64_t record_offset;
 
+	uint64_t skipped; /* see ctx_log_skipped() */
+
 	/* Progress of one `what`; see ctx_progress(). */
 	uint64_t progress_shown;
 	bool progress_full; /* 100 % was shown; more may come all the same */
@@ -63,6 +65,13 @@ int ctx_fail(struct xensr_ctx *ctx, int errnum, const char *fmt, ...) PRINTF_LIK
 int ctx_fail_errno(struct xensr_ctx *ctx, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 void ctx_log(struct xensr_ctx *ctx, enum xensr_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * The optional record at work, of this type and so many octets, is passed over. A stream may have any
+ * number of them: after CTX_SKIPPED_TOLD nothing more is said.
+ */
+#define CTX_SKIPPED_TOLD 16u
+void ctx_log_skipped(struct xensr_ctx *ctx, uint32_t type, uint32_t octets);
 
 /*
  * done of total pages. Reports at the first call of a `what` (done == 0), whenever another

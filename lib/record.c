@@ -378,9 +378,7 @@ static int read_optional(struct reader *reader, struct record *rec)
 		rec->body = reader->buffer;
 		return 0;
 	}
-	ctx_log(ctx, XENSR_LOG_DETAIL,
-		"skipped optional record of type %#x and %u octets at offset %" PRIu64, rec->type,
-		rec->length, ctx->record_offset);
+	ctx_log_skipped(ctx, rec->type, rec->length);
 	return io_skip(ctx, octets);
 }
 

@@ -159,10 +159,7 @@ int libxl_read_record(struct xensr_ctx *ctx, struct body *body, struct libxl_rec
 			rec->body = body->octets;
 			return libxl_check_body(ctx, rec);
 		}
-		ctx_log(ctx, XENSR_LOG_DETAIL,
-			"skipped optional libxl record of type %#x and %u octets at offset "
-			"%" PRIu64,
-			header.type, header.length, ctx->record_offset);
+		ctx_log_skipped(ctx, header.type, header.length);
 		if (io_skip(ctx, octets))
 			return -1;
 	}

@@ -1152,6 +1152,38 @@ START_TEST(old_and_unknown)
 }
 END_TEST
 
+/* A stream may have any number of them; a toolstack's log has not. */
+START_TEST(many_unknown)
+{
+	static const uint64_t params[][2] = {{HVM_PARAM_STORE_PFN, SMALL_SPECIAL}};
+	struct stream s = {0};
+	unsigned told = 0;
+	int fd;
+
+	h.target = fake_domain_add(TARGET_DOMID, 0x1000);
+	stream_headers(&s, 3, GUEST_X86_HVM);
+	for (unsigned i = 0; i < 1000; i++)
+		stream_record(&s, 0x80000000 + i, NULL, 0);
+	stream_record(&s, REC_STATIC_DATA_END, NULL, 0);
+	stream_run(&s, SMALL_SPECIAL, 8, 0);
+	stream_tsc(&s);
+	stream_context(&s);
+	stream_params(&s, 1, params);
+	stream_record(&s, REC_END, NULL, 0);
+	fd = stream_fd(&s);
+	restore_well(fd);
+	for (unsigned i = 0; i < h.nr_logs; i++)
+		told += strstr(h.logs[i].text, "skipped optional record") != NULL;
+	ck_assert_uint_eq(told, 16);
+	ck_assert(
+		harness_logged(XENSR_LOG_DETAIL,
+			       "skipped optional record of type 0x8000000f and 0 octets at offset "
+			       "160; of any more nothing is said"));
+	stream_release(&s);
+	close(fd);
+}
+END_TEST
+
 /* An empty record brings nothing, so it is no second one either. */
 START_TEST(empty_params_after_full)
 {
@@ -1291,6 +1323,7 @@ int main(void)
 	tcase_add_loop_test(tc, any_order, 0, 6 * 4);
 	tcase_add_test(tc, stock_holes);
 	tcase_add_test(tc, old_and_unknown);
+	tcase_add_test(tc, many_unknown);
 	tcase_add_test(tc, empty_params_after_full);
 
 	tc = harness_tcase(suite, "grant table", setup, NULL);
