@@ -5,14 +5,16 @@
 # RESULTS, the serial console among them. Succeeds if dom0 reported an end without failures;
 # a panic, a silence, an early exit or a run of no case at all is a failure; what is not told by
 # a result line is told with the console's tail. One thing is tried again, as creating a guest is
-# (README): when the machine hangs while a guest is being created, it is booted again, twice at the
-# most, for the cases that are left, and the run says so.
+# (README): when the whole machine stands still, or hangs while a guest is being created, it is booted
+# again, twice at the most, for the cases that are left, and the run says so. A case in which it stands
+# still twice has failed.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 BOOT_LIMIT=240    # seconds until dom0's first word
 SILENCE_LIMIT=420 # seconds from one word to the next: a case can wait for xl twice
 CREATION_LIMIT=240 # the same while a guest is being created
+STILL_LIMIT=150   # without a sign of life, which dom0 gives far more often whatever its cases do
 RUN_LIMIT=2700    # seconds for the whole run
 
 # Why each of these: smap and smep, QEMU's iret trips over them; monitor, Xen's idle loop
@@ -31,8 +33,11 @@ start_qemu() {
     local dom0_arguments="console=hvc0 rdinit=/init panic=-1 quiet $*"
     (
         cd "$run"
+        rm -f monitor.in monitor.out
+        mkfifo monitor.in monitor.out
         exec qemu-system-x86_64 -accel tcg,thread=single -M q35 -cpu "$CPU" -smp 1 -m 4096 \
             -nographic -nodefaults -serial stdio -no-reboot -nic none \
+            -chardev pipe,id=monitor,path=monitor -mon chardev=monitor \
             -kernel xen.elf -append "${XEN_ARGUMENTS//$'\n'/ }" \
             -initrd "vmlinuz $dom0_arguments,dom0.img" \
             -drive file=logs.img,format=raw,if=virtio,cache=unsafe \
@@ -49,9 +54,24 @@ stop_qemu() {
     fi
 }
 
+# look_at_machine: what the emulated machine is at, twice, for whoever wonders why it hung: QEMU's state and
+# time used (proc(5)), its cpu's registers and timer.
+look_at_machine() {
+    local command
+    {
+        exec 7<>"$run/monitor.in" 8<>"$run/monitor.out"
+        for command in 'info registers' 'info lapic' 'info pic' 'info registers'; do
+            cut -d' ' -f3,14,15 "/proc/$qemu/stat"
+            echo "$command" >&7
+            timeout 2 cat <&8
+        done
+        exec 7>&- 8>&-
+    } >"$run/machine.log" 2>&1 || true
+}
+
 # follow: shows dom0's words until its end; sets $fate, "end" if all went well.
 follow() {
-    local line part='' last_word=$SECONDS spoken='' alive=1
+    local line part='' last_word=$SECONDS last_sign=$SECONDS spoken='' alive=1
     exec 3<"$run/console.log"
     while :; do
         if IFS= read -r -u 3 line; then
@@ -59,7 +79,8 @@ follow() {
             line=${line//$'\r'/} # the console adds one or two
             case $line in
                 *'@rig end'*) fate=end && return ;;
-                *'@rig '*) hear "${line#*@rig }" && last_word=$SECONDS spoken=1 ;;
+                *'@rig alive'*) last_sign=$SECONDS ;;
+                *'@rig '*) hear "${line#*@rig }" && last_word=$SECONDS last_sign=$SECONDS spoken=1 ;;
                 *'Kernel panic'* | *'Panic on CPU'* | *'FATAL TRAP'*) fate="panic: $line" && return ;;
             esac
             continue
@@ -68,6 +89,9 @@ follow() {
         [[ $alive ]] || { fate='QEMU ended before dom0 did' && return; }
         kill -0 "$qemu" 2>/dev/null || { alive='' && continue; }
         if [[ $creating ]] && ((SECONDS - last_word > CREATION_LIMIT)); then
+            fate=hung && return
+        fi
+        if [[ $spoken ]] && ((SECONDS - last_sign > STILL_LIMIT)); then
             fate=hung && return
         fi
         if ((SECONDS - last_word > (${spoken:-0} ? SILENCE_LIMIT : BOOT_LIMIT))); then
@@ -114,27 +138,34 @@ boot() {
     note "$version: booting Xen under emulation"
     start_qemu "rig.version=$version" "$@"
     follow
+    [[ $fate == end ]] || look_at_machine
     if [[ $fate == end ]]; then
         for _ in {1..50}; do kill -0 "$qemu" 2>/dev/null || break; sleep 0.2; done
     fi
     stop_qemu
 }
 
+# keep_logs FOLDER: what the machine has left.
+keep_logs() {
+    mkdir -p "$1"
+    cp "$run/console.log" "$1/"
+    [[ ! -e $run/machine.log ]] || mv "$run/machine.log" "$1/"
+    tar -C "$1" -xf "$run/logs.img" 2>/dev/null || true
+}
+
 boot "$@"
+hung_in=''
 for again in 1 2; do
-    [[ $fate == hung ]] || break
-    say "     $version the machine hung while a guest was being created: booting again"
-    mkdir -p "$results/hung-$again"
-    cp "$run/console.log" "$results/hung-$again/"
-    tar -C "$results/hung-$again" -xf "$run/logs.img" 2>/dev/null || true
+    [[ $fate == hung && ( $creating || ! $current || $current != "$hung_in" ) ]] || break
+    hung_in=$current
+    say "     $version the machine stood still in ${current:-no case}${creating:+, creating a guest}: booting again"
+    keep_logs "$results/hung-$again"
     current=''
     boot "$@" "rig.finished=${finished#+}"
 done
-[[ $fate != hung ]] || fate='the machine hung while a guest was being created, again and again'
+[[ $fate != hung ]] || fate="the machine stood still in ${current:-no case}, again and again"
 
-mkdir -p "$results"
-cp "$run/console.log" "$results/"
-tar -C "$results" -xf "$run/logs.img" 2>/dev/null || true
+keep_logs "$results"
 [[ $fate != end || $outcome ]] || fate='the cases did not come to an end'
 if [[ $fate != end ]]; then
     say "FAIL $version run  $fate; the console's last lines:"
