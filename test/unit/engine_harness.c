@@ -253,6 +253,43 @@ void harness_nothing_left(void)
 	ck_assert(!h.qemu_logging);
 }
 
+void harness_rewind(int fd)
+{
+	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+}
+
+uint64_t harness_save_well(int fd)
+{
+	uint64_t octets;
+
+	ck_assert_msg(harness_save(fd) == 0, "%s", h.err.text);
+	octets = fd_octets(fd);
+	harness_rewind(fd);
+	return octets;
+}
+
+void harness_restore_well(int fd)
+{
+	ck_assert_msg(harness_restore(fd) == 0, "%s", h.err.text);
+	harness_nothing_left();
+}
+
+void harness_recount(void)
+{
+	fake.total = fake.changes = fake.while_running = fake.nr_trace = fake.pages_mapped = 0;
+	memset(fake.calls, 0, sizeof(fake.calls));
+}
+
+void harness_check_progress(void)
+{
+	ck_assert_uint_ge(h.progress_calls, 2);
+	ck_assert_uint_le(h.progress_calls, 110);
+	ck_assert_uint_eq(h.progress_falls, 0);
+	ck_assert_uint_eq(h.progress_starts, 1);
+	ck_assert_uint_gt(h.progress_done, 0);
+	ck_assert_uint_eq(h.progress_done, h.progress_total);
+}
+
 void harness_state_untouched(void)
 {
 	ck_assert_uint_eq(fake.calls[FN_PARAM_SET], 0);

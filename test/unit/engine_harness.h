@@ -72,6 +72,20 @@ void harness_reset(void);
 int harness_save(int fd);
 int harness_restore(int fd);
 
+/* Save the source and be sure it worked. Leaves fd at the start. Returns the octets. */
+uint64_t harness_save_well(int fd);
+
+/* Restore, and be sure it worked and left nothing mapped. */
+void harness_restore_well(int fd);
+
+void harness_rewind(int fd);
+
+/* Forget what was counted of the calls of the run before. */
+void harness_recount(void);
+
+/* Progress went from nothing to all, without a fall. */
+void harness_check_progress(void);
+
 /* What was reported so far is of no interest: another operation begins. */
 void harness_forget(void);
 
