@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A number for some numbers. Memory follows how many have one, wherever they lie: 21 to 43 octets for
+ * A 64-bit number for some keys. Memory follows how many have one, wherever they lie: 21 to 43 octets for
  * each, and half as much again while it grows.
  */
 #ifndef XENSR_TOOLS_NUMBER_TABLE_H
