@@ -131,40 +131,46 @@ int guest_memory_note(struct guest_memory *memory, uint64_t offset, uint32_t cou
 	return 0;
 }
 
-/* From entry `done` of a noted record on. Returns how many, or -1 with the error set. */
-static int64_t read_some(struct source *source, const struct noted_record *record, uint32_t done,
-			 uint64_t some[ENTRIES_AT_ONCE])
-{
-	uint32_t n = record->count - done;
+/* Some entries of a noted record in a row, and where their contents begin. All zero before the first. */
+struct record_part {
+	uint32_t done, count; /* entries before these, and these */
+	uint64_t pages;
+	uint64_t entries[ENTRIES_AT_ONCE];
+};
 
-	if (n > ENTRIES_AT_ONCE)
-		n = ENTRIES_AT_ONCE;
-	if (source_read_again(source, some, n * sizeof(*some),
-			      record->offset + done * sizeof(*some)))
-		return -1;
-	return n;
+/* Go on to the next ones. Returns 1; 0 after the last, -1 with the error set. */
+static int next_part(struct source *source, const struct noted_record *record,
+		     struct record_part *part)
+{
+	if (part->done + part->count == 0)
+		part->pages = record->offset + record->count * sizeof(uint64_t);
+	for (uint32_t i = 0; i < part->count; i++)
+		part->pages +=
+			page_type_has_data(page_entry_type(part->entries[i])) ? PAGE_OCTETS : 0;
+	part->done += part->count;
+	part->count = record->count - part->done;
+	if (part->count > ENTRIES_AT_ONCE)
+		part->count = ENTRIES_AT_ONCE;
+	if (part->count == 0)
+		return 0;
+	return source_read_again(source, part->entries, part->count * sizeof(uint64_t),
+				 record->offset + part->done * sizeof(uint64_t))
+		       ? -1
+		       : 1;
 }
 
-/* One of those that were noted, a part at a time. */
 static int index_record(struct guest_memory *memory, struct source *source,
 			const struct noted_record *record, bool take_too)
 {
-	uint64_t pages = record->offset + record->count * sizeof(uint64_t);
-	uint64_t some[ENTRIES_AT_ONCE];
+	struct record_part part = {.count = 0};
+	int rc;
 
-	for (uint32_t done = 0; done < record->count;) {
-		int64_t n = read_some(source, record, done, some);
-
-		if (n < 0)
-			return -1;
-		if (guest_memory_place(memory, some, (uint32_t)n, pages) ||
-		    (take_too && guest_memory_take(memory, some, (uint32_t)n, UINT64_MAX)))
+	while ((rc = next_part(source, record, &part)) > 0) {
+		if (guest_memory_place(memory, part.entries, part.count, part.pages) ||
+		    (take_too && guest_memory_take(memory, part.entries, part.count, UINT64_MAX)))
 			return ctx_fail_errno(&source->ctx, ENOMEM, "no room for where pages are");
-		for (uint32_t i = 0; i < n; i++)
-			pages += page_type_has_data(page_entry_type(some[i])) ? PAGE_OCTETS : 0;
-		done += (uint32_t)n;
 	}
-	return 0;
+	return rc;
 }
 
 int guest_memory_index(struct guest_memory *memory, struct source *source, bool take_too)
@@ -180,24 +186,21 @@ int guest_memory_index(struct guest_memory *memory, struct source *source, bool 
 static int seek_in_record(struct source *source, const struct noted_record *record, uint64_t pfn,
 			  uint64_t *offset)
 {
-	uint64_t pages = record->offset + record->count * sizeof(uint64_t);
-	uint64_t some[ENTRIES_AT_ONCE];
+	struct record_part part = {.count = 0};
+	int rc;
 
-	for (uint32_t done = 0; done < record->count;) {
-		int64_t n = read_some(source, record, done, some);
+	while ((rc = next_part(source, record, &part)) > 0) {
+		uint64_t at = part.pages;
 
-		if (n < 0)
-			return -1;
-		for (uint32_t i = 0; i < n; i++) {
-			if (!page_type_has_data(page_entry_type(some[i])))
+		for (uint32_t i = 0; i < part.count; i++) {
+			if (!page_type_has_data(page_entry_type(part.entries[i])))
 				continue;
-			if (page_entry_pfn(some[i]) == pfn)
-				*offset = pages;
-			pages += PAGE_OCTETS;
+			if (page_entry_pfn(part.entries[i]) == pfn)
+				*offset = at;
+			at += PAGE_OCTETS;
 		}
-		done += (uint32_t)n;
 	}
-	return 0;
+	return rc;
 }
 
 int guest_memory_seek(struct guest_memory *memory, struct source *source, uint64_t pfn,
